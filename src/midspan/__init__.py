@@ -1,0 +1,1 @@
+"""The Midspan instance. Packages are listed bottom to top in ARCHITECTURE.md."""

@@ -1,0 +1,399 @@
+"""The ASGI application: reads a request, admits it, runs its handler in a thread, answers.
+
+Order: path → route → who → body → token of the form → handler. Nothing is read from the body of
+somebody who may not send it, and no database connection is taken for a path that does not exist.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import logging
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar, cast
+from urllib.parse import quote
+
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+from midspan.api.authentication import Authenticator, check_csrf, cookie_of
+from midspan.api.batch import BatchApi
+from midspan.api.errors import (
+    BodyTooLarge,
+    MethodNotSupported,
+    UnknownPage,
+    UnknownPath,
+    error_response,
+    unexpected,
+)
+from midspan.api.negotiation import error_form
+from midspan.api.parts import ApiParts
+from midspan.api.request import NOBODY, Request, base_url, client_address, query_pairs
+from midspan.api.response import Response, redirect
+from midspan.api.router import Access, PromptHandler, Route, Router, SignedIn, normal_path
+from midspan.api.sessions import Sessions, session_cookie
+from midspan.api.surfaces import routes
+from midspan.api.tinyurl import expanded
+from midspan.api.tokens import Tokens
+from midspan.api.waiting import Disconnected, in_thread
+from midspan.kernel.errors import (
+    MalformedBody,
+    MidspanError,
+    NotAuthenticated,
+    Unavailable,
+)
+from midspan.kernel.telemetry import request_id
+
+__all__ = ["Application", "Disconnected", "Lane", "create_app", "in_thread"]
+
+log = logging.getLogger(__name__)
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+_OVERRIDES = frozenset({"GET", "PUT", "PATCH", "DELETE"})
+_BODILESS = frozenset({"GET", "HEAD", "DELETE"})
+_WITH_SESSION = frozenset({"basic"})
+"""Schemes whose users get a session, too; a token or key that ends must not leave one behind."""
+_FIXED_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"pragma", b"no-store,no-cache"),
+    (b"cache-control", b"no-cache,no-store,must-revalidate,max-age=-1"),
+    (b"expires", b"0"),
+)
+_NOT_IN_HEADER = re.compile(r"[^\x20-\x7e]")
+LARGEST_BODY = 25 * 1024 * 1024
+_BODY_PROPERTY = "glide.rest.max_content_length"
+
+
+class Lane:
+    """A bounded number of threads and of requests that wait for one."""
+
+    def __init__(self, threads: int, waiting: int) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="midspan-request")
+        self._limit = threads + waiting
+        self._busy = 0
+
+    async def run(
+        self,
+        function: Callable[_Arguments, _Result],
+        *args: _Arguments.args,
+        **named: _Arguments.kwargs,
+    ) -> _Result:
+        """Run ``function`` in a thread, with the caller's context variables.
+
+        Raises:
+            Unavailable: too many wait already.
+        """
+        if self._busy >= self._limit:
+            raise Unavailable("Too many requests are waiting", hint="Try again in a moment.")
+        self._busy += 1
+        try:
+            context = contextvars.copy_context()
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(
+                self._pool, lambda: context.run(function, *args, **named)
+            )
+        finally:
+            self._busy -= 1
+
+    def close(self) -> None:
+        """Finish what runs and stop."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+class _Exchange:
+    """What is known of a request so far; each stage adds to it."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.route: Route | None = None
+
+    @property
+    def page(self) -> bool:
+        """Whether people are meant to see the answer."""
+        return self.route is not None and self.route.page
+
+    def take(self, **changes: Any) -> None:
+        """Note what another stage found."""
+        self.request = self.request.replace(**changes)
+
+
+class Application:
+    """The HTTP surface of one instance, as an ASGI application."""
+
+    def __init__(self, parts: ApiParts) -> None:
+        self.parts = parts
+        self.sessions = Sessions(parts.records, parts.clock, parts.ids)
+        self.tokens = Tokens(parts.records, parts.clock, parts.ids)
+        own = (*routes(self.sessions, self.tokens), *BatchApi(self).routes())
+        self.router = Router((*own, *parts.extra_routes))
+        self._authenticator = Authenticator(parts, self.sessions, self.tokens)
+        self._lane = Lane(parts.threads, parts.waiting)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection event as ASGI defines it."""
+        match scope["type"]:
+            case "http":
+                await self._http(scope, receive, send)
+            case "lifespan":
+                await self._lifespan(receive, send)
+            case "websocket":
+                await send({"type": "websocket.close", "code": 1003})
+
+    def close(self) -> None:
+        """Stop the threads; for those who do not run the lifespan protocol."""
+        self._lane.close()
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                for callback in self.parts.on_startup:
+                    await self._lane.run(callback)
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                for callback in self.parts.on_shutdown:
+                    await self._lane.run(callback)
+                self.close()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        transaction = self.parts.ids.sys_id()[:12]
+        token = request_id.set(transaction)
+        exchange = _Exchange(self._request(scope, transaction))
+        try:
+            response = await self._answer(exchange, scope, receive)
+            finished = self._finished(exchange.request, response)
+            await _send(send, finished, bodyless=scope["method"] == "HEAD")
+        except Disconnected:
+            log.info("client went away")
+        finally:
+            request_id.reset(token)
+
+    async def _answer(self, exchange: _Exchange, scope: Scope, receive: Receive) -> Response:
+        try:
+            exchange.take(
+                query=query_pairs(scope.get("query_string", b"")),
+                path=normal_path(_raw_path(scope)),
+            )
+            return await self._routed(exchange, receive)
+        except MidspanError as error:
+            return self._refused(exchange, error)
+        except Disconnected:
+            raise
+        except Exception:
+            log.exception("unexpected error", extra={"path": exchange.request.path})
+            defect = unexpected(exchange.request.id)
+            return error_response(defect, error_form(exchange.request, page=exchange.page))
+
+    async def _routed(self, exchange: _Exchange, receive: Receive) -> Response:
+        try:
+            found = self.router.find(exchange.request.method, exchange.request.path)
+        except (UnknownPath, MethodNotSupported) as error:
+            await self._admit_stranger(exchange, error)
+            raise
+        exchange.route = found.route
+        exchange.take(arguments=found.arguments)
+        if found.route.at_once and exchange.request.sent_method == "GET":
+            answered = self._prompt(exchange, found.route, found.route.at_once)
+            if answered is not None:
+                return answered
+        if exchange.request.sent_method in _BODILESS and not _is_async(found.route):
+            return await self._lane.run(self._at_once, exchange, found.route)
+        await self._admit_promptly(exchange, found.route.access)
+        return await self._with_body(exchange, found.route, receive)
+
+    def _prompt(self, exchange: _Exchange, route: Route, handler: PromptHandler) -> Response | None:
+        """Answer on the event loop, or not at all: a thread costs more than a short request."""
+        request = self._authenticator.admit_at_once(exchange.request, route.access)
+        if request is None:
+            return None
+        exchange.request = request
+        return handler(request)
+
+    async def _admit_promptly(self, exchange: _Exchange, access: Access) -> None:
+        """Admit without a thread whoever is remembered."""
+        request = self._authenticator.admit_at_once(exchange.request, access)
+        if request is None:
+            await self._lane.run(self._admit, exchange, access)
+        else:
+            exchange.request = request
+
+    async def _admit_stranger(self, exchange: _Exchange, error: MidspanError) -> None:
+        """Below /api only somebody signed in learns which paths and methods exist."""
+        if exchange.request.path.startswith("/api/"):
+            await self._lane.run(self._admit, exchange, SignedIn())
+        elif isinstance(error, UnknownPath):
+            raise UnknownPage from error
+
+    async def _with_body(self, exchange: _Exchange, route: Route, receive: Receive) -> Response:
+        if route.stream_body:
+            exchange.take(stream=lambda: _chunks(receive))
+        else:
+            limit = _body_limit(exchange.request, route)
+            exchange.take(body=await _read_body(exchange.request, receive, limit))
+        check_csrf(exchange.request, page=route.page)
+        if _is_async(route):
+            return await cast(Awaitable[Response], route.handler(exchange.request))
+        return cast(Response, await self._lane.run(route.handler, exchange.request))
+
+    def _admit(self, exchange: _Exchange, access: Access) -> None:
+        exchange.request = expanded(self._authenticator.admit(exchange.request, access))
+
+    def _at_once(self, exchange: _Exchange, route: Route) -> Response:
+        """Do everything in one thread, for requests without a body."""
+        self._admit(exchange, route.access)
+        check_csrf(exchange.request, page=route.page)
+        return cast(Response, route.handler(exchange.request))
+
+    def _refused(self, exchange: _Exchange, error: MidspanError) -> Response:
+        log.info("refused", extra={"code": error.code, "reason": error.explain()})
+        request = exchange.request
+        form = error_form(request, page=exchange.page)
+        stranger = form == "html" and type(error) is NotAuthenticated
+        if stranger and exchange.page and request.sent_method == "GET":
+            return redirect(f"/login?to={quote(_target(request), safe='')}")
+        return error_response(error, form)
+
+    def _request(self, scope: Scope, transaction: str) -> Request:
+        headers = Headers(scope=scope)
+        method = sent = scope["method"]
+        if sent == "POST":
+            wanted = headers.get("x-http-method-override", "").strip().upper()
+            method = wanted if wanted in _OVERRIDES else sent
+        host, port = scope.get("server") or ("localhost", None)
+        return Request(
+            parts=self.parts,
+            id=transaction,
+            method=method,
+            sent_method=sent,
+            path="",
+            query=(),
+            headers=headers,
+            address=client_address(self.parts, headers, (scope.get("client") or ("",))[0]),
+            base_url=base_url(
+                self.parts,
+                headers,
+                f"{host}:{port}" if port else str(host),
+            ),
+        )
+
+    def _finished(self, request: Request, response: Response) -> Response:
+        """Add what every answer has, and a session for those who brought credentials."""
+        known = request.identity is not NOBODY
+        extra = {
+            "X-Is-Logged-In": "true" if known else "false",
+            "X-Transaction-ID": request.id,
+        }
+        if "X-UserToken-Response" in response.headers:
+            extra["X-Is-Logged-In"] = "true"
+        if request.by_https:
+            extra["Strict-Transport-Security"] = "max-age=63072000; includeSubDomains"
+        cookies = response.cookies
+        if known and request.identity.scheme in _WITH_SESSION and not cookie_of(request):
+            token = self.sessions.pass_for(request.actor)
+            cookies = (*cookies, session_cookie(token, secure=request.by_https))
+        return Response(
+            response.status,
+            response.body,
+            response.content_type,
+            {**response.headers, **extra},
+            cookies,
+        )
+
+
+def create_app(parts: ApiParts) -> Application:
+    """Return the ASGI application of an instance."""
+    return Application(parts)
+
+
+def _raw_path(scope: Scope) -> bytes:
+    raw = scope.get("raw_path")
+    if raw:
+        return bytes(raw).partition(b"?")[0]
+    return quote(scope["path"], safe="/%;").encode()
+
+
+def _is_async(route: Route) -> bool:
+    return inspect.iscoroutinefunction(route.handler)
+
+
+def _target(request: Request) -> str:
+    query = "&".join(f"{quote(k, safe='')}={quote(v, safe='')}" for k, v in request.query)
+    return f"{request.path}?{query}" if query else request.path
+
+
+def _body_limit(request: Request, route: Route) -> int:
+    given = request.property(_BODY_PROPERTY)
+    if given.isdecimal():
+        return min(int(given), LARGEST_BODY, route.max_body * 3)
+    return route.max_body
+
+
+async def _read_body(request: Request, receive: Receive, limit: int) -> bytes:
+    """Read the body up to ``limit`` bytes.
+
+    Raises:
+        BodyTooLarge: it announces or brings more.
+        MalformedBody: the announced length is no number.
+    """
+    announced = request.headers.get("content-length", "0")
+    if not announced.isdecimal():
+        raise MalformedBody("Content-Length is not a number")
+    if int(announced) > limit:
+        raise BodyTooLarge(int(announced), limit)
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in _chunks(receive):
+        size += len(chunk)
+        if size > limit:
+            raise BodyTooLarge(size, limit)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        if message.get("body"):
+            yield message["body"]
+        if not message.get("more_body", False):
+            return
+
+
+async def _send(send: Send, response: Response, *, bodyless: bool) -> None:
+    headers = list(_FIXED_HEADERS)
+    for name, value in response.headers.items():
+        headers.append((name.lower().encode(), _header_value(value)))
+    if response.content_type:
+        headers.append((b"content-type", response.content_type.encode()))
+    headers += [(b"set-cookie", _header_value(cookie)) for cookie in response.cookies]
+    body = response.body
+    if isinstance(body, bytes) and response.status != 204:
+        headers.append((b"content-length", str(len(body)).encode()))
+    start: dict[str, Any] = {
+        "type": "http.response.start",
+        "status": response.status,
+        "headers": headers,
+    }
+    await send(start)
+    if isinstance(body, bytes):
+        await send({"type": "http.response.body", "body": b"" if bodyless else body})
+        return
+    if not bodyless:
+        async for chunk in body:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _header_value(value: str) -> bytes:
+    """Headers are printable ASCII; anything else becomes a question mark."""
+    if value.isascii() and value.isprintable():
+        return value.encode()
+    return _NOT_IN_HEADER.sub("?", value).encode()

@@ -1,0 +1,67 @@
+"""What the HTTP surface is given by whoever joins the instance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
+
+from midspan.attachments import AttachmentStore
+from midspan.kernel.clock import Clock
+from midspan.kernel.ids import IdSource
+from midspan.records import RecordStore
+from midspan.security import Identities
+
+if TYPE_CHECKING:
+    from midspan.api.request import Identity, Request
+    from midspan.api.router import Route
+
+
+class SignInScheme(Protocol):
+    """One way to prove who sends a request: OAuth token, API key, …"""
+
+    def claims(self, request: Request) -> bool:
+        """Tell, without waiting, whether the request carries something of this scheme."""
+        ...
+
+    def identify(self, request: Request) -> Identity | None:
+        """Return who it is, or None when the request carries nothing of this scheme.
+
+        Raises:
+            NotAuthenticated: it does carry something, and that is not valid.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiParts:
+    """The lower layers and the settings that the HTTP surface works with."""
+
+    records: RecordStore
+    identities: Identities
+    clock: Clock
+    ids: IdSource
+    node: str = ""
+    """Name of this node, shown on the start page."""
+    public_url: str = ""
+    """What absolute links start with; empty: what the request was sent to."""
+    behind_proxy: bool = False
+    """Trust X-Forwarded-Proto, -Host and -Port of the peer."""
+    secure: bool = False
+    """The instance itself speaks TLS; cookies are Secure whenever the request came by https."""
+    threads: int = 8
+    """Requests handled at the same time; others wait."""
+    waiting: int = 512
+    """Requests that may wait; more are answered 503."""
+    extra_routes: tuple[Route, ...] = ()
+    schemes: tuple[SignInScheme, ...] = ()
+    readiness: tuple[Callable[[], None], ...] = ()
+    """Further checks of ``/readyz``; each raises MidspanError when its part is not ready."""
+    on_startup: tuple[Callable[[], None], ...] = field(default=())
+    on_shutdown: tuple[Callable[[], None], ...] = field(default=())
+
+    @cached_property
+    def attachments(self) -> AttachmentStore:
+        """The files of the records."""
+        return AttachmentStore(self.records)

@@ -1,0 +1,76 @@
+"""What belongs to a record, below it on its page: the steps of a run, the errors of an import, …"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from urllib.parse import urlencode
+
+from msgspec import Struct
+
+from midspan.api import html
+
+MOST = 20
+
+
+class Related(Struct, frozen=True):
+    """Rows of ``table`` whose ``field`` points to the record, in some order."""
+
+    table: str
+    field: str
+    order: str = "ORDERBYDESCsys_created_on"
+
+    def query(self, sys_id: str) -> str:
+        """Return the encoded query of the rows of a record."""
+        return f"{self.field}={sys_id}^{self.order}"
+
+
+RELATED: Mapping[str, tuple[Related, ...]] = {
+    "sys_flow_context": (
+        Related("sys_flow_step_run", "context", "ORDERBYposition"),
+        Related("sys_flow_log", "context", "ORDERBYorder"),
+        Related("sys_outbound_http_log", "source_record"),
+    ),
+    "sys_hub_flow": (Related("sys_flow_context", "flow"),),
+    "sys_import_set": (Related("sys_import_set_run", "set"),),
+    "sys_import_set_run": (Related("sys_import_set_row_error", "import_set_run", "ORDERBYrow"),),
+    "sys_data_source": (
+        Related("scheduled_import_set", "data_source"),
+        Related("sys_import_set", "data_source"),
+    ),
+    "sys_transform_map": (
+        Related("sys_transform_entry", "map", "ORDERBYorder"),
+        Related("sys_import_set_run", "sys_transform_map"),
+    ),
+    "sys_ws_definition": (Related("sys_ws_operation", "web_service_definition", "ORDERBYname"),),
+    "ecc_agent": (Related("ecc_queue", "mid_server"),),
+    "ecc_queue": (Related("ecc_queue", "response_to"),),
+    "change_request": (
+        Related("change_task", "change_request"),
+        Related("sys_flow_context", "source_record"),
+    ),
+    "incident": (Related("sys_flow_context", "source_record"),),
+    "u_demo_result": (Related("u_demo_evidence", "result", "ORDERBYorder"),),
+}
+"""By table; for its descendants too. Other references are found through the lists."""
+
+
+def related(
+    classes: tuple[str, ...], sys_id: str, lister: Callable[[str, str, int], tuple[str, str, int]]
+) -> str:
+    """Return a section for each kind of rows that belong to a record and that there are.
+
+    ``classes`` are the record's class and its ancestors; ``lister`` takes table, query and limit
+    and returns the title, the rows as an HTML table and how many there are in all.
+    """
+    parts = []
+    for each in (each for cls in classes for each in RELATED.get(cls, ())):
+        title, rows, total = lister(each.table, each.query(sys_id), MOST)
+        if not total:
+            continue
+        more = ""
+        if total > MOST:
+            query = urlencode({"sysparm_query": each.query(sys_id)})
+            path = f"{html.nav_path(each.table)}?{query}"
+            more = f"<p>{html.link(path, f'All {total:,}')}</p>"
+        parts.append(html.section(title, rows, more))
+    return "".join(parts)

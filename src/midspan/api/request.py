@@ -1,0 +1,183 @@
+"""A request as handlers see it: decoded, identified, with its body read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import lru_cache
+from typing import Any
+from urllib.parse import parse_qsl
+
+from msgspec import Struct, structs
+from starlette.datastructures import Headers
+
+from midspan.api.parts import ApiParts
+from midspan.kernel.errors import InvalidRequest
+from midspan.records import PROPERTIES, Snapshot
+from midspan.security import GUEST, Actor
+
+MAX_PARAMETERS = 1_000
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_TRUE = "true"
+_SHORT = 2_000
+"""Bytes of a query string up to which it is remembered; clients repeat theirs."""
+
+
+class Identity(Struct, frozen=True):
+    """Who sent a request, and how that was proved."""
+
+    actor: Actor
+    scheme: str = ""
+    """``basic``, ``session`` or the name of another scheme; empty for nobody."""
+    csrf: str = ""
+    """With ``session``: the token that writes must repeat in X-UserToken."""
+    challenge: Mapping[str, str] = {}
+
+
+NOBODY = Identity(GUEST)
+
+
+class Request(Struct, frozen=True):
+    """One HTTP request; immutable, so that each stage returns the next."""
+
+    parts: ApiParts
+    id: str
+    """12 hexadecimal characters, also X-Transaction-ID and in every log line."""
+    method: str
+    path: str
+    """Decoded once and checked; starts with a slash and never ends with one."""
+    query: tuple[tuple[str, str], ...]
+    headers: Headers
+    base_url: str
+    """Scheme and host that absolute links start with, without a slash at the end."""
+    sent_method: str = ""
+    """The method on the wire where X-HTTP-Method-Override changed it."""
+    sent_query: tuple[tuple[str, str], ...] = ()
+    """The query on the wire where a short address stood for another one."""
+    arguments: Mapping[str, str] = {}
+    address: str = ""
+    """Of the client, as far as the peer or its proxy can be trusted to say."""
+    identity: Identity = NOBODY
+    body: bytes = b""
+    stream: Callable[[], AsyncIterator[bytes]] | None = None
+    """Reads the body piece by piece, for routes with ``stream_body``."""
+
+    @property
+    def actor(self) -> Actor:
+        """Who sent it; ``GUEST`` for nobody."""
+        return self.identity.actor
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The current configuration."""
+        return self.parts.records.holder.current()
+
+    @property
+    def by_https(self) -> bool:
+        """Tell whether the client reached the instance by https, as far as is known."""
+        return self.parts.secure or self.base_url.startswith("https:")
+
+    def parameter(self, name: str, default: str = "") -> str:
+        """Return a query parameter, the last one if it was given twice."""
+        return next((value for key, value in reversed(self.query) if key == name), default)
+
+    def flag(self, name: str) -> bool:
+        """Tell whether a query parameter is ``true``, in any case."""
+        return self.parameter(name).strip().lower() == _TRUE
+
+    def header_flag(self, name: str) -> bool:
+        """Tell whether a header is ``true``, in any case."""
+        return self.headers.get(name, "").strip().lower() == _TRUE
+
+    def property(self, name: str, default: str = "") -> str:
+        """Return a system property; ``default`` when it is not set or empty."""
+        return self.snapshot.part(PROPERTIES).get(name) or default
+
+    def property_flag(self, name: str) -> bool:
+        """Tell whether a system property is ``true``."""
+        return self.property(name).strip().lower() == _TRUE
+
+    def form(self) -> dict[str, str]:
+        """Return the fields of an ``application/x-www-form-urlencoded`` body."""
+        return dict(_pairs(self.body.decode("utf-8", "replace")))
+
+    def replace(self, **changes: Any) -> Request:
+        """Return the request with some attributes changed."""
+        return structs.replace(self, **changes)
+
+
+def query_pairs(raw: bytes) -> tuple[tuple[str, str], ...]:
+    """Decode a query string; empty values are kept.
+
+    >>> query_pairs(b"a=1&b=x%20y+z&c=")
+    (('a', '1'), ('b', 'x y z'), ('c', ''))
+
+    Raises:
+        InvalidRequest: more than 1,000 parameters, or a NUL character in one.
+    """
+    return _remembered_pairs(raw) if len(raw) <= _SHORT else _query_pairs(raw)
+
+
+def _query_pairs(raw: bytes) -> tuple[tuple[str, str], ...]:
+    pairs = tuple(_pairs(raw.decode("utf-8", "replace")))
+    if any("\x00" in name or "\x00" in value for name, value in pairs):
+        raise InvalidRequest(
+            "Exception while reading request", detail="A parameter holds a NUL character"
+        )
+    return pairs
+
+
+_remembered_pairs = lru_cache(maxsize=512)(_query_pairs)
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
+    except ValueError as error:
+        raise InvalidRequest(
+            "Exception while reading request",
+            detail=f"More than {MAX_PARAMETERS} parameters are not accepted",
+        ) from error
+
+
+def base_url(parts: ApiParts, headers: Headers, server: str) -> str:
+    """Return what absolute links of an answer start with.
+
+    A configured public URL wins; X-Forwarded-* count only behind a proxy that sets them; otherwise
+    the Host header decides, or ``server`` when that is missing or malformed. What the server says
+    of the scheme is not asked, because some take it from X-Forwarded-Proto of any local peer.
+    """
+    if parts.public_url:
+        return parts.public_url.rstrip("/")
+    host = headers.get("host", "")
+    scheme = "https" if parts.secure else "http"
+    if parts.behind_proxy:
+        scheme, host = _forwarded(headers, scheme, host)
+    if not _HOST.fullmatch(host):
+        host = server
+    return f"{scheme}://{host}"
+
+
+def client_address(parts: ApiParts, headers: Headers, peer: str) -> str:
+    """Return the address of the client: the peer's, behind a proxy what that one says last."""
+    if not parts.behind_proxy:
+        return peer
+    return headers.get("x-forwarded-for", "").rpartition(",")[2].strip() or peer
+
+
+def _forwarded(headers: Headers, scheme: str, host: str) -> tuple[str, str]:
+    proto = _first(headers.get("x-forwarded-proto", "")).lower()
+    if proto in ("http", "https"):
+        scheme = proto
+    forwarded = _first(headers.get("x-forwarded-host", ""))
+    if _HOST.fullmatch(forwarded):
+        host = forwarded
+    port = _first(headers.get("x-forwarded-port", ""))
+    usual = {"http": "80", "https": "443"}[scheme]
+    if port.isdecimal() and port != usual and not re.search(r":[0-9]+$", host):
+        host = f"{host}:{port}"
+    return scheme, host
+
+
+def _first(value: str) -> str:
+    return value.split(",")[0].strip()

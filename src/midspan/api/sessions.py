@@ -1,0 +1,140 @@
+"""Sessions of browsers and of clients that keep cookies: rows of ``sys_session``.
+
+The form login makes a row. A request with credentials of its own gets a cookie that costs no
+write: the sealed name of its user. Only when such a cookie comes back alone it becomes a row, too,
+on whichever node it arrives. Rows hold a hash of the cookie; a row that was ended stays until the
+cookie would have expired, so that the cookie cannot come to life again. Row and cookie keep the
+user's stamp of that time: a new password or a lock changes it, and ends every session before it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timedelta
+
+import orjson
+from msgspec import Struct
+
+from midspan.dictionary.values import datetime_text, parse_datetime
+from midspan.kernel.clock import Clock
+from midspan.kernel.errors import DuplicateKey, MidspanError
+from midspan.kernel.ids import IdSource, derived_id
+from midspan.records import Record, RecordStore
+from midspan.security import SYSTEM, Actor
+
+COOKIE = "JSESSIONID"
+IDLE = timedelta(minutes=30)
+_NOTED_EVERY = timedelta(minutes=5)
+_PLACE = "sys_session:cookie:token"
+_TABLE = "sys_session"
+
+
+class Session(Struct, frozen=True):
+    """A live session: its cookie value, its user and the token that writes must repeat."""
+
+    token: str
+    user: str
+    csrf: str
+    stamp: str = ""
+    """The user's stamp when it began; see ``Actor``."""
+
+
+class Sessions:
+    """Starts, finds and ends sessions."""
+
+    def __init__(self, records: RecordStore, clock: Clock, ids: IdSource) -> None:
+        self._records = records
+        self._clock = clock
+        self._ids = ids
+
+    def start(self, actor: Actor) -> Session:
+        """Start a session after a form login."""
+        session = Session(self._ids.token(), actor.sys_id, self._csrf(), actor.stamp)
+        self._insert(session, self._clock.now() + IDLE)
+        return session
+
+    def pass_for(self, actor: Actor) -> str:
+        """Return a cookie value for somebody who proved who he is; nothing is written."""
+        expires = datetime_text(self._clock.now() + IDLE)
+        text = orjson.dumps([actor.sys_id, self._csrf(), expires, actor.stamp]).decode()
+        return self._records.keepers.vault.seal(text, _PLACE)
+
+    def find(self, token: str) -> Session | None:
+        """Return the live session of a cookie value, or None."""
+        row = self._row(token)
+        if row is None:
+            return self._from_pass(token)
+        now = self._clock.now()
+        if parse_datetime(row.get("expires")) <= now:
+            return None
+        if now - parse_datetime(row.get("last_used")) > _NOTED_EVERY:
+            self._note(row.sys_id, now, now + IDLE)
+        return Session(token, row.get("user"), row.get("csrf"), row.get("stamp"))
+
+    def end(self, token: str) -> None:
+        """End the session of a cookie value, if there is one."""
+        if self.find(token) is not None:
+            row = self._row(token)
+            now = self._clock.now()
+            if row is not None:
+                self._note(row.sys_id, now, now)
+
+    def _csrf(self) -> str:
+        return hashlib.shake_256(self._ids.token().encode()).hexdigest(36)
+
+    def _row(self, token: str) -> Record | None:
+        with self._records.read(SYSTEM, enforce=False) as transaction:
+            return transaction.first(_TABLE, f"token_hash={_digest(token)}")
+
+    def _from_pass(self, token: str) -> Session | None:
+        try:
+            text = self._records.keepers.vault.open(token, _PLACE)
+            user, csrf, expires, stamp = orjson.loads(text)
+        except (MidspanError, ValueError):
+            return None
+        end = parse_datetime(expires)
+        if end <= self._clock.now():
+            return None
+        session = Session(token, user, csrf, stamp)
+        try:
+            self._insert(session, end)
+        except DuplicateKey:
+            return self.find(token)
+        return session
+
+    def _insert(self, session: Session, expires: datetime) -> None:
+        digest = _digest(session.token)
+        row = {
+            "sys_id": derived_id(_TABLE, digest),
+            "token_hash": digest,
+            "user": session.user,
+            "csrf": session.csrf,
+            "stamp": session.stamp,
+            "expires": datetime_text(expires),
+            "last_used": datetime_text(self._clock.now()),
+        }
+        with self._records.write(SYSTEM, enforce=False) as transaction:
+            transaction.engine_insert(_TABLE, [row])
+
+    def _note(self, sys_id: str, used: datetime, expires: datetime) -> None:
+        values = {"last_used": datetime_text(used), "expires": datetime_text(expires)}
+        with self._records.write(SYSTEM, enforce=False) as transaction:
+            transaction.engine_update(_TABLE, sys_id, values)
+
+
+def session_cookie(token: str, *, secure: bool) -> str:
+    """Return the Set-Cookie value that hands a session to a client.
+
+    >>> session_cookie("abc", secure=True)
+    'JSESSIONID=abc; Path=/; HttpOnly; SameSite=Lax; Secure'
+    """
+    return f"{COOKIE}={token}; Path=/; HttpOnly; SameSite=Lax{'; Secure' if secure else ''}"
+
+
+def ended_cookie() -> str:
+    """Return the Set-Cookie value that makes a browser forget its session."""
+    return f"{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

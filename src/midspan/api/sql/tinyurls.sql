@@ -1,0 +1,2 @@
+-- name: forget
+DELETE FROM sys_tiny_url WHERE sys_updated_on < ?

@@ -1,0 +1,289 @@
+"""The Table API: ``/api/now/table/{table}`` and ``/api/now/table/{table}/{sys_id}``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from urllib.parse import quote, urlencode
+
+import orjson
+
+from midspan.api.negotiation import response_form
+from midspan.api.request import Request
+from midspan.api.response import JSON, XML, Response
+from midspan.api.router import Route, SignedIn, api_version, versioned
+from midspan.api.tableread import (
+    open_table,
+    read_page,
+    read_record,
+    read_stored_at_once,
+    shown_view,
+)
+from midspan.api.tablerequest import (
+    ListRequest,
+    WriteRequest,
+    read_list,
+    read_shape,
+    read_write,
+    refuse_in_strict_mode,
+    unknown_parameters,
+)
+from midspan.api.tableview import View
+from midspan.api.tablewrite import Incoming
+from midspan.dictionary import Table
+from midspan.formats import xml
+from midspan.kernel.errors import RecordNotFound
+from midspan.records import Change, ChangeOptions, Operation, RecordTransaction
+
+MOST_WARNINGS = 10
+_LONGEST_WARNINGS = 2_000
+
+
+def table_routes() -> tuple[Route, ...]:
+    """Return the routes of the Table API in all their versions."""
+    path = "/api/now/table/{table}"
+    routes = (
+        Route(
+            name="table.list",
+            methods=("GET",),
+            path=path,
+            handler=list_records,
+            access=SignedIn(),
+        ),
+        Route(
+            name="table.create",
+            methods=("POST",),
+            path=path,
+            handler=create_record,
+            access=SignedIn(),
+        ),
+        Route(
+            name="table.get",
+            methods=("GET",),
+            path=f"{path}/{{sys_id}}",
+            handler=get_record,
+            at_once=get_record_at_once,
+            access=SignedIn(),
+        ),
+        Route(
+            name="table.update",
+            methods=("PUT", "PATCH"),
+            path=f"{path}/{{sys_id}}",
+            handler=update_record,
+            access=SignedIn(),
+        ),
+        Route(
+            name="table.delete",
+            methods=("DELETE",),
+            path=f"{path}/{{sys_id}}",
+            handler=delete_record,
+            access=SignedIn(),
+        ),
+    )
+    return tuple(version for route in routes for version in versioned(route))
+
+
+def list_records(request: Request) -> Response:
+    """Answer a page of rows; nothing found is an empty list, but 404 in version 1."""
+    form = response_form(request)
+    table = open_table(request.snapshot, request.arguments["table"])
+    wanted = read_list(request, request.snapshot.dictionary, table.name)
+    page = read_page(request, table.name, wanted)
+    refuse_in_strict_mode(request, page.warnings)
+    if not page.rows and wanted.offset == 0 and api_version(request.path) == "v1":
+        raise RecordNotFound(table.name, "")
+    headers = warning_header(page.warnings)
+    if page.total is not None:
+        headers["X-Total-Count"] = str(page.total)
+        link = page_links(request, wanted, page.total) if wanted.pagination else ""
+        if link:
+            headers["Link"] = link
+    return answer(page.rows, form, headers=headers)
+
+
+def get_record(request: Request) -> Response:
+    """Answer one record, of its own class or a descendant of the table."""
+    form, view, warnings = _wanted_record(request)
+    with request.parts.records.read(request.actor) as transaction:
+        row = read_record(request, transaction, view, request.arguments["sys_id"])
+    return answer(row, form, headers=warning_header(warnings))
+
+
+def get_record_at_once(request: Request) -> Response | None:
+    """Answer one record's stored values on the event loop, from a database in this process."""
+    if not request.parts.records.prompt:
+        return None
+    form, view, warnings = _wanted_record(request)
+    row = read_stored_at_once(request, view, request.arguments["sys_id"])
+    return None if row is None else answer(row, form, headers=warning_header(warnings))
+
+
+def _wanted_record(request: Request) -> tuple[str, View, tuple[str, ...]]:
+    """Return the form of the answer, what to show and what was left out of the request."""
+    form = response_form(request)
+    table = open_table(request.snapshot, request.arguments["table"])
+    view = shown_view(request.snapshot, table.name, read_shape(request))
+    warnings = (*unknown_parameters(request), *view.warnings)
+    refuse_in_strict_mode(request, warnings)
+    return form, view, warnings
+
+
+def create_record(request: Request) -> Response:
+    """Insert a record and answer it with its address."""
+    form = response_form(request)
+    table = open_table(request.snapshot, request.arguments["table"])
+    wanted = read_write(request)
+    with request.parts.records.write(request.actor) as transaction:
+        cls = _wanted_class(transaction, table, wanted)
+        incoming = Incoming(transaction, cls, wanted)
+        change = Change(
+            table=table.name,
+            operation=Operation.INSERT,
+            sys_id=incoming.sys_id(),
+            values=incoming.values(),
+            options=_options(request, wanted, incoming),
+        )
+        refuse_in_strict_mode(request, (*wanted.warnings, *incoming.warnings))
+        applied = transaction.apply(change, alone=True)
+        row = _after_write(request, transaction, table, applied.sys_id, wanted)
+    headers = warning_header((*wanted.warnings, *incoming.warnings))
+    headers["Location"] = record_url(request, table.name, applied.sys_id)
+    return _written(row, form, wanted, status=201, headers=headers)
+
+
+def update_record(request: Request) -> Response:
+    """Change the given fields of a record; PUT leaves the others alone, too."""
+    form = response_form(request)
+    table = open_table(request.snapshot, request.arguments["table"])
+    wanted = read_write(request)
+    sys_id = request.arguments["sys_id"]
+    with request.parts.records.write(request.actor) as transaction:
+        record = transaction.load(table.name, (sys_id,)).get(sys_id)
+        if record is None:
+            raise RecordNotFound(table.name, sys_id)
+        incoming = Incoming(transaction, transaction.dictionary.table(record.table), wanted)
+        change = Change(
+            table=table.name,
+            operation=Operation.UPDATE,
+            sys_id=sys_id,
+            values=incoming.values(),
+            options=_options(request, wanted, incoming),
+        )
+        refuse_in_strict_mode(request, (*wanted.warnings, *incoming.warnings))
+        transaction.apply(change, alone=True)
+        row = _after_write(request, transaction, table, sys_id, wanted)
+    headers = warning_header((*wanted.warnings, *incoming.warnings))
+    return _written(row, form, wanted, status=200, headers=headers)
+
+
+def delete_record(request: Request) -> Response:
+    """Delete a record; the answer has no body."""
+    table = open_table(request.snapshot, request.arguments["table"])
+    with request.parts.records.write(request.actor) as transaction:
+        transaction.apply(
+            Change(
+                table=table.name,
+                operation=Operation.DELETE,
+                sys_id=request.arguments["sys_id"],
+            ),
+            alone=True,
+        )
+    return Response(204)
+
+
+def record_url(request: Request, table: str, sys_id: str) -> str:
+    """Return the absolute address of a record, in the version of the request."""
+    version = api_version(request.path)
+    root = f"/api/now/{f'{version}/' if version else ''}table"
+    return f"{request.base_url}{root}/{table}/{quote(sys_id, safe='')}"
+
+
+def page_links(request: Request, wanted: ListRequest, total: int) -> str:
+    """Return the Link header of a list, ``''`` when one page holds everything."""
+    if wanted.limit == 0 or total <= wanted.limit:
+        return ""
+    last = (total - 1) // wanted.limit * wanted.limit
+    offsets = {"first": 0}
+    if wanted.offset > 0:
+        offsets["prev"] = max(0, wanted.offset - wanted.limit)
+    if wanted.offset + wanted.limit < total:
+        offsets["next"] = wanted.offset + wanted.limit
+    offsets["last"] = last
+    sent = request.sent_query or request.query
+    kept = [pair for pair in sent if pair[0] not in ("sysparm_offset", "sysparm_limit")]
+    return ",".join(
+        f'<{_page_url(request, kept, offset, wanted.limit)}>;rel="{relation}"'
+        for relation, offset in offsets.items()
+    )
+
+
+def warning_header(warnings: Iterable[str]) -> dict[str, str]:
+    """Return the header that tells what was left out of a request; empty when nothing was."""
+    found = list(dict.fromkeys(warnings))
+    if not found:
+        return {}
+    text = "; ".join(found[:MOST_WARNINGS])
+    return {"X-Midspan-Warning": text[:_LONGEST_WARNINGS]}
+
+
+def answer(
+    result: object, form: str, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return ``result`` in the vendor's envelope."""
+    envelope = {"result": result}
+    if form == "xml":
+        body = xml.to_bytes(xml.from_object("response", envelope))
+        return Response(status, body, XML, headers or {})
+    return Response(status, orjson.dumps(envelope), JSON, headers or {})
+
+
+def _page_url(request: Request, kept: list[tuple[str, str]], offset: int, limit: int) -> str:
+    pairs = [*kept, ("sysparm_offset", str(offset)), ("sysparm_limit", str(limit))]
+    return f"{request.base_url}{request.path}?{urlencode(pairs, quote_via=quote, safe='')}"
+
+
+def _wanted_class(transaction: RecordTransaction, table: Table, wanted: WriteRequest) -> Table:
+    """An insert through a parent may name the class of the record."""
+    name = wanted.values.get("sys_class_name")
+    if isinstance(name, str) and transaction.dictionary.is_a(name, table.name):
+        return transaction.dictionary.table(name)
+    return table
+
+
+def _options(request: Request, wanted: WriteRequest, incoming: Incoming) -> ChangeOptions:
+    """Only an administrator may choose the values of the system's own fields."""
+    if not wanted.keep_system_fields:
+        return ChangeOptions()
+    if not request.actor.is_admin:
+        incoming.warnings.append("sysparm_suppress_auto_sys_field needs the role admin")
+        return ChangeOptions()
+    return ChangeOptions(system_fields=False)
+
+
+def _after_write(
+    request: Request,
+    transaction: RecordTransaction,
+    table: Table,
+    sys_id: str,
+    wanted: WriteRequest,
+) -> dict[str, object]:
+    """Return the record as its writer sees it, which may be not at all."""
+    if not wanted.answer:
+        return {}
+    view = shown_view(transaction.snapshot, table.name, wanted.shape)
+    try:
+        return read_record(request, transaction, view, sys_id)
+    except RecordNotFound:
+        return {}
+
+
+def _written(
+    row: dict[str, object],
+    form: str,
+    wanted: WriteRequest,
+    *,
+    status: int,
+    headers: Mapping[str, str],
+) -> Response:
+    if not wanted.answer:
+        return Response(status, headers=headers)
+    return answer(row, form, status=status, headers=headers)

@@ -1,0 +1,317 @@
+"""Reads rows as an actor sees them: one statement for a page, at most one more for the count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from msgspec import Struct
+
+from midspan.api.displayvalue import (
+    Locale,
+    datetime_shown,
+    locale_of,
+    show_all,
+    show_function,
+)
+from midspan.api.request import Request
+from midspan.api.router import api_version
+from midspan.api.tablerender import Layout, Page, Shown, layout_of, render, stored_values
+from midspan.api.tablerequest import Display, ListRequest, RowShape
+from midspan.api.tableview import View, view_of
+from midspan.dictionary import Dictionary, FieldPath, Table
+from midspan.kernel.errors import InvalidRequest, NotAuthorized, RecordNotFound
+from midspan.query import (
+    ALWAYS,
+    NEVER,
+    And,
+    Condition,
+    Operator,
+    Or,
+    ReadOptions,
+    ReadPlan,
+    Sort,
+    Test,
+    both,
+    display_path,
+    plan_read,
+)
+from midspan.records import (
+    LATER,
+    PROPERTIES,
+    PreparedRead,
+    RecordTransaction,
+    Snapshot,
+    prepare_read,
+)
+from midspan.security import Access
+from midspan.storage import Dialect, Row
+
+MOST_WALKS = 60
+"""SQLite joins 64 tables in one statement; a few are left for access controls."""
+COUNT_IGNORES_ACL = "midspan.table_api.count_ignores_acl"
+
+
+class PageOfRows(Struct, frozen=True):
+    """Rendered rows, how many there are on all pages, and what was left out of the request."""
+
+    rows: list[dict[str, object]]
+    total: int | None
+    warnings: tuple[str, ...]
+
+
+def open_table(snapshot: Snapshot, name: str) -> Table:
+    """Return a table that this surface may touch.
+
+    Raises:
+        InvalidTable: there is none.
+        NotAuthorized: it is closed to web services.
+    """
+    table = snapshot.dictionary.table(name)
+    if not table.ws_access:
+        raise NotAuthorized("User Not Authorized", detail="Failed API level ACL Validation")
+    return table
+
+
+def read_page(request: Request, table: str, wanted: ListRequest) -> PageOfRows:
+    """Return one page of a table.
+
+    Raises:
+        NotAuthorized: the query uses a field that the actor may not read.
+    """
+    records, snapshot = request.parts.records, request.snapshot
+    view = shown_view(snapshot, table, wanted.shape)
+    now = request.parts.clock.now()
+    options = ReadOptions(
+        columns=view.names,
+        limit=wanted.limit,
+        offset=wanted.offset,
+        unknown=wanted.unknown,
+        values=records.session_values(request.actor, now),
+    )
+    plan = plan_read(snapshot.dictionary, table, wanted.query, options)
+    seen = records.access(request.actor, snapshot, now).restrict(plan)
+    check_walks(seen)
+    with records.read(request.actor) as transaction:
+        transaction.use(snapshot)
+        rows = transaction.run(seen)
+        shown = rendered(request, transaction, view, seen, rows)
+        total = None
+        if wanted.count:
+            everything = request.property_flag(COUNT_IGNORES_ACL)
+            total = _total(transaction, plan if everything else seen, rows, known=not everything)
+    return PageOfRows(shown, total, (*wanted.warnings, *view.warnings, *plan.warnings))
+
+
+def check_walks(plan: ReadPlan) -> None:
+    """Refuse a plan that walks more references than a database joins tables.
+
+    Raises:
+        InvalidRequest: names the number and the limit.
+    """
+    paths = [*plan.columns, *(sort.path for sort in plan.order), *_tested(plan.condition)]
+    walked = {path.name.rpartition(".")[0] for path in paths}
+    for name in list(walked):
+        parts = name.split(".")
+        walked.update(".".join(parts[:count]) for count in range(1, len(parts)))
+    count = len(walked - {""})
+    if count > MOST_WALKS:
+        raise InvalidRequest(
+            f"The request walks {count} references",
+            detail=f"At most {MOST_WALKS} are possible; ask for fewer dotted fields.",
+        )
+
+
+def _tested(condition: Condition) -> Iterator[FieldPath]:
+    match condition:
+        case Test():
+            yield condition.path
+            if condition.other is not None:
+                yield condition.other
+        case And() | Or():
+            for part in condition.parts:
+                yield from _tested(part)
+
+
+def read_record(
+    request: Request, transaction: RecordTransaction, view: View, sys_id: str
+) -> dict[str, object]:
+    """Return one record as the actor of the transaction sees it.
+
+    Raises:
+        RecordNotFound: there is none, or the actor may not read it.
+    """
+    one = _one(transaction.snapshot, transaction.access, transaction.database.dialect, view)
+    rows = transaction.run_prepared(one.read, sys_id)
+    if not rows:
+        raise RecordNotFound(view.table, sys_id)
+    if view.display is Display.VALUE:
+        return stored_values(one.layout, rows[:1], link_start(request))[0]
+    return rendered(request, transaction, view, one.read.plan, rows)[0]
+
+
+def read_stored_at_once(request: Request, view: View, sys_id: str) -> dict[str, object] | None:
+    """Return the stored values of one record without waiting; None when that cannot be done.
+
+    Raises:
+        RecordNotFound: there is none, or the actor may not read it.
+    """
+    records, snapshot = request.parts.records, request.snapshot
+    if view.display is not Display.VALUE:
+        return None
+    access = records.access(request.actor, snapshot, request.parts.clock.now())
+    one = _one(snapshot, access, records.database.dialect, view)
+    row = records.read_at_once(one.read, sys_id)
+    if row is LATER:
+        return None
+    if row is None:
+        raise RecordNotFound(view.table, sys_id)
+    return stored_values(one.layout, (row,), link_start(request))[0]
+
+
+class _One(Struct, frozen=True):
+    """What it takes to read one record for one view and actor."""
+
+    read: PreparedRead
+    layout: Layout
+
+
+def _one(snapshot: Snapshot, access: Access, dialect: Dialect, view: View) -> _One:
+    if view.shape.small:
+        return snapshot.derive(_prepared, access, dialect, view.table, view.shape)
+    return _prepared(snapshot, access, dialect, view.table, view.shape)
+
+
+def _prepared(
+    snapshot: Snapshot, access: Access, dialect: Dialect, table: str, shape: RowShape
+) -> _One:
+    view = shown_view(snapshot, table, shape)
+    read = prepare_read(snapshot, access, dialect, table, view.names, check_walks)
+    return _One(read, layout_of(view, read.plan))
+
+
+def shown_view(snapshot: Snapshot, table: str, shape: RowShape) -> View:
+    """Return the view of a table that exists, remembered with the snapshot."""
+    return snapshot.derive(_view, table, shape) if shape.small else _view(snapshot, table, shape)
+
+
+def _view(snapshot: Snapshot, table: str, shape: RowShape) -> View:
+    return view_of(snapshot.dictionary, table, shape)
+
+
+def rendered(
+    request: Request,
+    transaction: RecordTransaction,
+    view: View,
+    plan: ReadPlan,
+    rows: Sequence[Row],
+) -> list[dict[str, object]]:
+    """Return rows of a restricted plan in the form of the view."""
+    links = link_start(request)
+    if view.display is Display.VALUE:
+        return stored_values(layout_of(view, plan), rows, links)
+    locale = locale_of(request.actor, transaction.snapshot.part(PROPERTIES))
+    page = Page(plan, rows, transaction.dictionary, locale, links)
+    return render(view, page, _shown(transaction, view, page))
+
+
+def link_start(request: Request) -> str:
+    """Return what the links of an answer start with; the name of a table follows."""
+    version = api_version(request.path)
+    return f"{request.base_url}/api/now/{f'{version}/' if version else ''}table/"
+
+
+def _total(
+    transaction: RecordTransaction, plan: ReadPlan, rows: Sequence[Row], *, known: bool
+) -> int:
+    """Count, unless the page itself tells: it is the last one."""
+    short = plan.limit is None or len(rows) < plan.limit
+    if known and short and (rows or plan.offset == 0):
+        return plan.offset + len(rows)
+    return transaction.count(plan)
+
+
+def _shown(transaction: RecordTransaction, view: View, page: Page) -> Shown:
+    """Look up what the page shows and its rows do not hold."""
+    if view.display is Display.VALUE or not page.rows:
+        return Shown({}, {})
+    wanted: dict[str, set[str]] = {}
+    for column in view.columns:
+        joined = column.joined is not None and column.joined.name in page.positions
+        if column.target and not joined and column.target in page.dictionary:
+            texts = (text for text in page.texts(column.name) if text)
+            ids = {part.strip() for text in texts for part in text.split(",")}
+            wanted.setdefault(column.target, set()).update(ids - {"", "global"})
+    names = {
+        table: _names(transaction, page.dictionary.table(table), ids, page.locale)
+        for table, ids in wanted.items()
+        if ids
+    }
+    return Shown(names, _journals(transaction, view, page) if view.journals else {})
+
+
+def _names(
+    transaction: RecordTransaction, table: Table, ids: set[str], locale: Locale
+) -> dict[str, str]:
+    """Return the display values of those records that the actor may read."""
+    dictionary = transaction.dictionary
+    path = dictionary.path(table.name, table.display)
+    path = display_path(dictionary, table.name, path) or path
+    if path.field.kind.secret:
+        return {}
+    access = transaction.access.names(path)
+    rows = _rows_of(transaction, table.name, ("sys_id", path.name), ids, access=access)
+    show = show_function(path.field, dictionary, locale)
+    texts = show_all(show, [row[1] or "" for row in rows])
+    return {row[0]: text for row, text in zip(rows, texts, strict=True)}
+
+
+def _journals(transaction: RecordTransaction, view: View, page: Page) -> dict[tuple[str, str], str]:
+    """Return the history of each journal field by record and field name, newest entry first."""
+    fields = page.dictionary.table(view.table).fields
+    visible = {name for name in page.positions if name in fields and fields[name].kind.journal}
+    ids = set(page.texts("sys_id")) - {""}
+    if not visible or not ids:
+        return {}
+    names = ("element_id", "element", "value", "sys_created_on", "sys_created_by")
+    newest = (Sort(page.dictionary.path("sys_journal_field", "sys_created_on"), True),)
+    rows = _rows_of(transaction, "sys_journal_field", names, ids, newest)
+    people = full_names(transaction, {row[4] for row in rows if row[4]})
+    history: dict[tuple[str, str], str] = {}
+    together = [name for name, field in fields.items() if field.type == "journal_list"]
+    for record, element, text, created, author in rows:
+        if element not in visible:
+            continue
+        when = datetime_shown(created or "", page.locale)
+        who = people.get(author or "", author or "")
+        entry = f"{when} - {who} ({fields[element].label})\n{text or ''}\n\n"
+        for name in (element, *together):
+            history[record, name] = history.get((record, name), "") + entry
+    return history
+
+
+def full_names(transaction: RecordTransaction, user_names: set[str]) -> dict[str, str]:
+    """Return the names of users by user name; whoever sees what they wrote sees who they are."""
+    """Return the names of users by user name, of those that the actor may read."""
+    names = ("user_name", "name")
+    access = transaction.access.names(transaction.dictionary.path("sys_user", "name"))
+    rows = _rows_of(transaction, "sys_user", names, user_names, access=access)
+    return {row[0]: row[1] for row in rows if row[1]}
+
+
+def _rows_of(
+    transaction: RecordTransaction,
+    table: str,
+    names: Sequence[str],
+    values: Iterable[str],
+    order: tuple[Sort, ...] = (),
+    *,
+    access: Condition = ALWAYS,
+) -> list[Row]:
+    """Read columns of the rows whose first is one of ``values`` and that meet ``access``."""
+    dictionary: Dictionary = transaction.dictionary
+    columns: tuple[FieldPath, ...] = tuple(dictionary.path(table, name) for name in names)
+    if access == NEVER:
+        return []
+    test = Test(columns[0], Operator.IN, tuple(sorted(values)))
+    condition = both(test, access)
+    return transaction.run(ReadPlan(table=table, columns=columns, condition=condition, order=order))

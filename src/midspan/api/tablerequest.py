@@ -1,0 +1,236 @@
+"""The Table API's wire names, read into typed requests; nothing behind this file knows them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from enum import StrEnum
+from functools import lru_cache
+
+import msgspec
+from msgspec import Struct
+
+from midspan.api.negotiation import body_form
+from midspan.api.request import Request
+from midspan.dictionary import Dictionary, FieldPath
+from midspan.formats import JsonValue, lenient_json, xml
+from midspan.kernel.errors import InvalidRequest, MalformedBody
+from midspan.query import And, Operator, Query, Term, Unknown, both, parse
+
+DEFAULT_LIMIT = 10_000
+LARGEST_NUMBER = 2**31 - 1
+PREFIX = "sysparm_"
+KNOWN = frozenset(
+    {
+        "sysparm_query",
+        "sysparm_fields",
+        "sysparm_display_value",
+        "sysparm_exclude_reference_link",
+        "sysparm_view",
+        "sysparm_limit",
+        "sysparm_offset",
+        "sysparm_no_count",
+        "sysparm_suppress_pagination_header",
+        "sysparm_query_category",
+        "sysparm_query_no_domain",
+        "sysparm_input_display_value",
+        "sysparm_suppress_auto_sys_field",
+        "sysparm_tiny",
+    }
+)
+_REMEMBERED = 4_000
+"""Characters of a request up to which what was read from them is remembered."""
+_NO_FILTERS = frozenset({"access_token"})
+_NUMBER = re.compile(r"\s*0*([0-9]+)\s*")
+
+
+class Display(StrEnum):
+    """Which of its two forms a value is shown in."""
+
+    VALUE = "false"
+    SHOWN = "true"
+    BOTH = "all"
+
+
+class RowShape(Struct, frozen=True, kw_only=True):
+    """What a row looks like: its columns (None: all of the table) and the form of their values."""
+
+    fields: tuple[str, ...] | None = None
+    display: Display = Display.VALUE
+    links: bool = True
+
+    @property
+    def small(self) -> bool:
+        """Whether what follows from it is worth remembering; a list of names may be a megabyte."""
+        return self.fields is None or sum(map(len, self.fields)) <= _REMEMBERED
+
+
+class ListRequest(Struct, frozen=True, kw_only=True):
+    """A wish for a page of rows."""
+
+    query: Query
+    unknown: Unknown
+    limit: int
+    offset: int
+    count: bool
+    pagination: bool
+    shape: RowShape
+    warnings: tuple[str, ...] = ()
+
+
+class WriteRequest(Struct, frozen=True, kw_only=True):
+    """A wish to insert or update one record; ``values`` as they came, without a look at types."""
+
+    values: dict[str, JsonValue]
+    display_input: bool
+    keep_system_fields: bool
+    answer: bool
+    """Whether the caller wants to see the record."""
+    shape: RowShape
+    warnings: tuple[str, ...] = ()
+
+
+def read_shape(request: Request) -> RowShape:
+    """Read how rows are to be shown; used by every method."""
+    names = request.parameter(f"{PREFIX}fields")
+    wanted = request.parameter(f"{PREFIX}display_value").strip().lower()
+    links = not request.flag(f"{PREFIX}exclude_reference_link")
+    if len(names) + len(wanted) > _REMEMBERED:
+        return _shape(names, wanted, links=links)
+    return _remembered_shape(names, wanted, links=links)
+
+
+def _shape(names: str, wanted: str, *, links: bool) -> RowShape:
+    fields = tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+    return RowShape(
+        fields=fields or None,
+        display=Display(wanted) if wanted in ("true", "all") else Display.VALUE,
+        links=links,
+    )
+
+
+_remembered_shape = lru_cache(maxsize=512)(_shape)
+
+
+def read_list(request: Request, dictionary: Dictionary, table: str) -> ListRequest:
+    """Read a list request for a table that exists."""
+    query, unknown, warnings = read_query(request, dictionary, table)
+    return ListRequest(
+        query=query,
+        unknown=unknown,
+        limit=_number(request.parameter(f"{PREFIX}limit"), DEFAULT_LIMIT),
+        offset=_number(request.parameter(f"{PREFIX}offset"), 0),
+        count=not request.flag(f"{PREFIX}no_count"),
+        pagination=not request.flag(f"{PREFIX}suppress_pagination_header"),
+        shape=read_shape(request),
+        warnings=(*unknown_parameters(request), *warnings),
+    )
+
+
+def read_query(
+    request: Request, dictionary: Dictionary, table: str
+) -> tuple[Query, Unknown, list[str]]:
+    """Read ``sysparm_query`` joined with the ``column=value`` parameters of any read.
+
+    The second part says what becomes of unknown names, the third is the warnings.
+    """
+    query = parse(request.parameter(f"{PREFIX}query"))
+    terms, warnings = _filters(request.query, dictionary, table)
+    if terms:
+        condition = both(query.condition, And(tuple(terms)))
+        query = msgspec.structs.replace(query, condition=condition)
+    nothing = request.property_flag("glide.invalid_query.returns_no_rows")
+    return query, Unknown.NOTHING if nothing else Unknown.IGNORE, warnings
+
+
+def read_write(request: Request) -> WriteRequest:
+    """Read the body of an insert or update.
+
+    Raises:
+        MalformedBody: neither JSON nor XML, or no object in it.
+        UnsupportedMediaType: another content type.
+    """
+    return WriteRequest(
+        values=_body_object(request),
+        display_input=request.flag(f"{PREFIX}input_display_value"),
+        keep_system_fields=request.flag(f"{PREFIX}suppress_auto_sys_field"),
+        answer=not request.header_flag("x-no-response-body"),
+        shape=read_shape(request),
+        warnings=unknown_parameters(request),
+    )
+
+
+def unknown_parameters(request: Request, known: frozenset[str] = KNOWN) -> tuple[str, ...]:
+    """Return a warning for each ``sysparm_`` that does not exist; they are often misspelt."""
+    return tuple(
+        f"Unknown parameter {name[:80]}"
+        for name, _ in request.query
+        if name.startswith(PREFIX) and name not in known
+    )
+
+
+def refuse_in_strict_mode(request: Request, warnings: Iterable[str]) -> None:
+    """Turn warnings into an error for callers that asked for it.
+
+    Raises:
+        InvalidRequest: there are warnings, and the header or the property asks for strictness.
+    """
+    found = list(warnings)
+    if not found:
+        return
+    strict = request.header_flag("x-midspan-strict") or request.property_flag("midspan.rest.strict")
+    if strict:
+        raise InvalidRequest("Refused in strict mode", detail="; ".join(found))
+
+
+def _filters(
+    pairs: Iterable[tuple[str, str]], dictionary: Dictionary, table: str
+) -> tuple[list[Term], list[str]]:
+    """Read ``column=value`` parameters; choices may be given by their labels."""
+    terms: list[Term] = []
+    warnings: list[str] = []
+    for name, value in pairs:
+        if name.startswith(PREFIX) or name in _NO_FILTERS:
+            continue
+        path = dictionary.find_path(table, name)
+        if path is None:
+            warnings.append(f"Filter left out: table {table} has no field {name[:80]}")
+        else:
+            terms.append(Term(name, Operator.EQUALS, _choice_value(path, value)))
+    return terms, warnings
+
+
+def _choice_value(path: FieldPath, text: str) -> str:
+    choices = path.field.choices
+    if not choices or any(choice.value == text for choice in choices):
+        return text
+    lowered = text.lower()
+    return next((c.value for c in choices if c.label.lower() == lowered), text)
+
+
+def _number(text: str, default: int) -> int:
+    """What is no number of rows counts as not given; no table has more than the largest."""
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        return default
+    return min(int(match[1][:11]), LARGEST_NUMBER)  # more digits say nothing more
+
+
+def _body_object(request: Request) -> dict[str, JsonValue]:
+    form = body_form(request)
+    if not request.body.strip():
+        return {}
+    value: JsonValue
+    if form == "xml":
+        value = xml.to_object(xml.parse(request.body))
+    else:
+        value = lenient_json.parse(request.body)
+    if isinstance(value, list):
+        value = value[0] if value else {}
+    if value is None or value == "":
+        return {}
+    if not isinstance(value, dict):
+        raise MalformedBody(
+            "Expected an object with one member per field", hint='{"short_description": "…"}'
+        )
+    return value

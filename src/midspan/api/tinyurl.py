@@ -1,0 +1,136 @@
+"""Short addresses for long queries: ``POST /api/now/tinyurl`` and the parameter ``sysparm_tiny``.
+
+Source: ``spec/clients.md`` 21. A short address keeps nothing but a query, and whoever uses it reads
+with his own rights. It is forgotten 30 days after it was last asked for.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from midspan.api.negotiation import body_form, response_form
+from midspan.api.request import NOBODY, Request, query_pairs
+from midspan.api.response import Response
+from midspan.api.router import Route, SignedIn, versioned
+from midspan.api.table import answer
+from midspan.dictionary.values import datetime_text
+from midspan.formats import lenient_json, xml
+from midspan.kernel.errors import DuplicateKey, InvalidRequest, MalformedBody
+from midspan.kernel.ids import derived_id
+from midspan.query import Operator, ReadPlan, Test
+from midspan.records import RecordTransaction
+from midspan.security import SYSTEM
+from midspan.storage import Statements
+
+PARAMETER = "sysparm_tiny"
+LONGEST = 64_000
+"""Characters of an address."""
+_TABLE = "sys_tiny_url"
+_KEPT = timedelta(days=30)
+_NOTED_EVERY = timedelta(days=1)
+
+
+def tinyurl_routes() -> tuple[Route, ...]:
+    """Return the route that makes short addresses, in all its versions."""
+    return versioned(
+        Route(
+            name="tinyurl",
+            methods=("POST",),
+            path="/api/now/tinyurl",
+            handler=shorten,
+            access=SignedIn(),
+            max_body=4 * LONGEST,
+        )
+    )
+
+
+def shorten(request: Request) -> Response:
+    """Answer a short address with the path of the long one; the same one for the same wish.
+
+    Raises:
+        MalformedBody: no address in the body.
+        InvalidRequest: it is too long, or has no query that could be kept.
+    """
+    form = response_form(request)
+    path, query = _parts(_wanted(request))
+    query_pairs(query.encode())  # refuses now what could not be used later
+    tiny = derived_id(_TABLE, request.actor.sys_id, query)
+    with (
+        suppress(DuplicateKey),  # another node was asked for the same at the same time
+        request.parts.records.write(SYSTEM, enforce=False) as transaction,
+    ):
+        _keep(transaction, tiny, query, request.actor.sys_id)
+    return answer(f"{path}?{PARAMETER}={tiny}", form)
+
+
+def expanded(request: Request) -> Request:
+    """Return the request with the query that its ``sysparm_tiny`` stands for.
+
+    Parameters that came beside it count, too, and win. Only for somebody who is signed in.
+
+    Raises:
+        InvalidRequest: no such short address, or not any more.
+    """
+    tiny = request.parameter(PARAMETER)
+    if not tiny or request.identity is NOBODY:
+        return request
+    with request.parts.records.read(SYSTEM, enforce=False) as transaction:
+        rows = _rows(transaction, tiny)
+    if not rows:
+        raise InvalidRequest(
+            f"Unknown {PARAMETER} {tiny[:80]}", hint="Ask for a new one at /api/now/tinyurl."
+        )
+    kept = query_pairs((rows[0][0] or "").encode())
+    given = tuple(pair for pair in request.query if pair[0] != PARAMETER)
+    return request.replace(query=(*kept, *given), sent_query=request.query)
+
+
+def _wanted(request: Request) -> str:
+    if body_form(request) == "xml":
+        body = xml.to_object(xml.parse(request.body))
+    else:
+        body = lenient_json.parse(request.body)
+    url = body.get("url") if isinstance(body, dict) else None
+    if not isinstance(url, str) or not url.strip():
+        raise MalformedBody("Expected an object with the member url")
+    if len(url) > LONGEST:
+        raise InvalidRequest(
+            "The address is too long",
+            detail=f"It has {len(url)} characters. Max allowed: {LONGEST}.",
+        )
+    return url.strip()
+
+
+def _parts(url: str) -> tuple[str, str]:
+    """Return path and query, without the host.
+
+    >>> _parts("https://inst.example.com/incident_list.do?sysparm_query=a=1")
+    ('incident_list.do', 'sysparm_query=a=1')
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise InvalidRequest("The address cannot be read", detail=str(error)) from error
+    return parts.path.lstrip("/"), parts.query
+
+
+def _rows(transaction: RecordTransaction, tiny: str) -> list[tuple[str | None, str]]:
+    path = transaction.dictionary.path
+    columns = (path(_TABLE, "data"), path(_TABLE, "sys_updated_on"))
+    test = Test(path(_TABLE, "tiny_url"), Operator.EQUALS, (tiny,))
+    plan = ReadPlan(table=_TABLE, columns=columns, condition=test)
+    return [(data, changed or "") for data, changed in transaction.run(plan)]
+
+
+def _keep(transaction: RecordTransaction, tiny: str, query: str, user: str) -> None:
+    now = transaction.now
+    found = _rows(transaction, tiny)
+    if not found:
+        sql = Statements("midspan.api", "tinyurls", transaction.database.dialect)
+        transaction.database.execute(sql["forget"], (datetime_text(now - _KEPT),))
+        row = {"sys_id": tiny, "tiny_url": tiny, "data": query, "user": user}
+        transaction.engine_insert(_TABLE, [row])
+    elif found[0][1] < datetime_text(now - _NOTED_EVERY):
+        transaction.engine_update(_TABLE, tiny, {"sys_updated_on": datetime_text(now)})

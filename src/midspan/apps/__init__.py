@@ -1,0 +1,1 @@
+"""Table apps: folders of files that become records, built-in or a user's own."""

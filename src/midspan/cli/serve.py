@@ -1,0 +1,84 @@
+"""``midspan serve`` and ``midspan demo``: start an instance in this process."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from midspan.kernel.errors import InvalidRequest, Unavailable
+
+LEVELS = ("debug", "info", "warning", "error")
+
+
+def serve(  # noqa: PLR0913 - one parameter for each option
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keep everything here (default: $MIDSPAN_DATA or ~/.local/share/midspan)."
+        ),
+    ] = None,
+    ephemeral: Annotated[bool, typer.Option("--ephemeral", help="Leave nothing behind.")] = False,
+    database: Annotated[
+        str, typer.Option(envvar="MIDSPAN_DATABASE", help="postgresql://… for the records.")
+    ] = "",
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free port.")] = 8080,
+    public_url: Annotated[str, typer.Option(help="What links in answers start with.")] = "",
+    behind_proxy: Annotated[
+        bool, typer.Option("--behind-proxy", help="A proxy ends TLS; trust its X-Forwarded-*.")
+    ] = False,
+    tls_cert: Annotated[Path | None, typer.Option(exists=True, help="Certificates, PEM.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(exists=True, help="Private key, PEM.")] = None,
+    threads: Annotated[int, typer.Option(min=1, max=256, help="Requests at the same time.")] = 8,
+    server: Annotated[str, typer.Option(help="granian or uvicorn.")] = "granian",
+    log_level: Annotated[str, typer.Option(help=", ".join(LEVELS) + ".")] = "info",
+) -> None:
+    """Run an instance until SIGTERM or Ctrl-C; print one JSON line when it is ready."""
+    from midspan.cli import node
+    from midspan.cli.listener import Tls
+    from midspan.kernel.settings import Settings
+
+    if log_level not in LEVELS:
+        raise typer.BadParameter(
+            f"{log_level} is none of {', '.join(LEVELS)}", param_hint="--log-level"
+        )
+    if (tls_cert is None) != (tls_key is None):
+        raise typer.BadParameter("--tls-cert and --tls-key belong together")
+    tls = Tls(tls_cert, tls_key) if tls_cert and tls_key else None
+    if database and not database.startswith(("postgresql://", "postgres://")):
+        raise InvalidRequest(
+            "--database is no PostgreSQL URL", hint="postgresql://user:password@host/name"
+        )
+    with node.data_directory(data, ephemeral=ephemeral) as folder:
+        settings = Settings(
+            data=folder,
+            database=database,
+            ephemeral=ephemeral,
+            host=host,
+            port=port,
+            public_url=public_url,
+            behind_proxy=behind_proxy,
+            threads=threads,
+        )
+        node.serve(node.NodeOptions(settings=settings, server=server, tls=tls, log_level=log_level))
+
+
+def demo(
+    data: Annotated[Path | None, typer.Option(help="Keep what the demo makes here.")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free port.")] = 0,
+    exit_after: Annotated[bool, typer.Option("--exit", help="Stop after the scenarios.")] = False,
+) -> None:
+    """Run the demonstration: integrations end to end, with processes of their own."""
+    if importlib.util.find_spec("midspan.demo.run") is None:
+        raise Unavailable(
+            "This installation has no demonstration", hint="It comes with the repository."
+        )
+    from rich.console import Console
+
+    module = importlib.import_module("midspan.demo.run")
+    result = module.demo(data=data, port=port, exit_after=exit_after, console=Console())
+    raise typer.Exit(result)

@@ -1,0 +1,128 @@
+"""Transform maps as values: read from their records, checked against the dictionary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from midspan.dictionary import Dictionary, Field
+from midspan.kernel.errors import InvalidDefinition, InvalidField, InvalidTable, did_you_mean
+from midspan.records import Record, RecordTransaction
+
+CHOICE_ACTIONS = ("create", "ignore", "reject")
+
+
+class FieldMap(Struct, frozen=True, kw_only=True):
+    """How one target field gets its value."""
+
+    target: str
+    source: str = ""
+    script: str = ""
+    script_name: str = ""
+    coalesce: bool = False
+    coalesce_empty: bool = False
+    case_sensitive: bool = False
+    choice_action: str = "create"
+    reference_field: str = ""
+    """Field of the referenced table to look up; empty means its display field."""
+    date_format: str = ""
+
+
+class TransformMap(Struct, frozen=True, kw_only=True):
+    """One map from a staging table to a target table."""
+
+    sys_id: str
+    name: str
+    source: str
+    target: str
+    order: int
+    run_rules: bool
+    mandatory: str
+    """``No``, ``Only mapped`` or ``All``."""
+    copy_empty: bool
+    create_on_empty: bool
+    fields: tuple[FieldMap, ...]
+
+    @property
+    def keys(self) -> tuple[FieldMap, ...]:
+        """The field maps that coalesce."""
+        return tuple(field for field in self.fields if field.coalesce)
+
+
+def load_maps(transaction: RecordTransaction, staging: str) -> list[TransformMap]:
+    """Return the active maps of a staging table in their order, every name checked.
+
+    Raises:
+        InvalidDefinition: a map names an unknown table, field or action; says the nearest.
+    """
+    found = []
+    query = f"source_table={staging}^active=true^ORDERBYorder"
+    for record in transaction.find("sys_transform_map", query):
+        entries = transaction.find("sys_transform_entry", f"map={record.sys_id}^ORDERBYorder")
+        fields = tuple(_field_map(record, entry, transaction.dictionary) for entry in entries)
+        _check_table(record, transaction.dictionary)
+        found.append(
+            TransformMap(
+                sys_id=record.sys_id,
+                name=record.get("name"),
+                source=staging,
+                target=record.get("target_table"),
+                order=int(record.get("order") or 100),
+                run_rules=record.get("run_business_rules") != "false",
+                mandatory=record.get("enforce_mandatory_fields") or "No",
+                copy_empty=record.get("copy_empty_fields") == "true",
+                create_on_empty=record.get("create_new_record_on_empty_coalesce_fields") == "true",
+                fields=fields,
+            )
+        )
+    return found
+
+
+def _check_table(record: Record, dictionary: Dictionary) -> None:
+    try:
+        dictionary.table(record.get("target_table"))
+    except InvalidTable as error:
+        raise _wrong(record, error.message, error.hint) from error
+
+
+def _field_map(record: Record, entry: Record, dictionary: Dictionary) -> FieldMap:
+    target = entry.get("target_field")
+    try:
+        field = dictionary.field(record.get("target_table"), target)
+        if entry.get("use_source_script") != "true":
+            dictionary.field(record.get("source_table"), entry.get("source_field"))
+        lookup = entry.get("reference_value_field")
+        if lookup and field.reference:
+            dictionary.field(field.reference, lookup)
+    except (InvalidField, InvalidTable) as error:
+        raise _wrong(record, error.message, error.hint) from error
+    action = entry.get("choice_action") or "create"
+    if action not in CHOICE_ACTIONS:
+        hint = did_you_mean(action, CHOICE_ACTIONS) or f"Known: {', '.join(CHOICE_ACTIONS)}"
+        raise _wrong(record, f"unknown choice action {action!r} of {target}", hint)
+    scripted = entry.get("use_source_script") == "true"
+    return FieldMap(
+        target=target,
+        source=entry.get("source_field"),
+        script=entry.get("source_script") if scripted else "",
+        script_name=f"sys_transform_entry.{entry.sys_id}.source_script",
+        coalesce=entry.get("coalesce") == "true",
+        coalesce_empty=entry.get("coalesce_empty_fields") == "true",
+        case_sensitive=entry.get("coalesce_case_sensitive") == "true",
+        choice_action=action,
+        reference_field=lookup,
+        date_format=entry.get("date_format"),
+    )
+
+
+def _wrong(record: Record, message: str, hint: str | None) -> InvalidDefinition:
+    return InvalidDefinition(f"Transform map {record.get('name')}: {message}", hint=hint)
+
+
+def display_field(dictionary: Dictionary, field: Field, chosen: str) -> str:
+    """Return the field of the referenced table that incoming texts are compared with."""
+    return chosen or dictionary.table(field.reference or "").display
+
+
+Values = Mapping[str, str]

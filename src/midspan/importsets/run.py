@@ -1,0 +1,312 @@
+"""Runs the transform of a loaded import set: pages in order, each in one transaction.
+
+A page's target records, row states and totals are committed together. A run that stops half-way
+leaves the rest of the rows ``pending``; transforming the set again continues the same run there and
+touches nothing that was done. Each page locks its run and counts on from what is stored, so two
+nodes that work on one set at once share its pages and neither counts a row twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import BinaryIO, Protocol
+
+from msgspec import Struct
+
+from midspan.dictionary.values import datetime_text, parse_datetime
+from midspan.importsets.load import BadRow, LoadResult, StagingLoader
+from midspan.importsets.maps import TransformMap, load_maps
+from midspan.importsets.transform import FieldScript, PageTransform, RowOutcome
+from midspan.kernel.clock import Clock
+from midspan.kernel.errors import InvalidDefinition, did_you_mean
+from midspan.query import ReadOptions, Unknown, parse, plan_read
+from midspan.records import Record, RecordStore, RecordTransaction, update
+from midspan.security import SYSTEM, Actor
+
+PAGE = 500
+UNREADABLE = 10
+"""Row error code of a source row that could not be read."""
+REPORTED = ("error", "skipped")
+"""Row states that get an entry with their reason: whatever did not reach the target."""
+STATES = {
+    "inserted": "inserts",
+    "updated": "updates",
+    "ignored": "ignored",
+    "skipped": "skipped",
+    "error": "errors",
+}
+
+
+class FieldScripts(Protocol):
+    """Opens a place where field maps' scripts run inside a transaction."""
+
+    def open(
+        self, transaction: RecordTransaction, definition: TransformMap
+    ) -> AbstractContextManager[FieldScript]:
+        """Return a context whose value runs one script for one staging row."""
+        ...
+
+
+class Totals(Struct, frozen=True, kw_only=True):
+    """What became of the rows; the parts always add up to ``total``."""
+
+    inserts: int = 0
+    updates: int = 0
+    ignored: int = 0
+    skipped: int = 0
+    errors: int = 0
+
+    @property
+    def total(self) -> int:
+        """Number of rows of the source."""
+        return self.inserts + self.updates + self.ignored + self.skipped + self.errors
+
+    @classmethod
+    def of(cls, run: Record) -> Totals:
+        """Return the totals that a stored run has so far."""
+        return cls(**{name: int(run.get(name) or 0) for name in STATES.values()})
+
+    def plus(self, outcomes: Sequence[RowOutcome]) -> Totals:
+        """Return the totals with more rows counted."""
+        counts = {name: getattr(self, name) for name in STATES.values()}
+        for outcome in outcomes:
+            counts[STATES[outcome.state]] += 1
+        return Totals(**counts)
+
+
+class ImportRun(Struct, frozen=True, kw_only=True):
+    """One transform of one import set by one map."""
+
+    sys_id: str
+    import_set: str
+    map: str
+    totals: Totals
+    state: str
+
+
+Progress = Callable[[int], None]
+"""Is told the number of rows of each finished page."""
+
+
+def _quiet(_: int) -> None:
+    """Report progress to nobody."""
+
+
+class ImportRunner:
+    """Loads and transforms; safe to use from many threads."""
+
+    def __init__(
+        self, records: RecordStore, clock: Clock, scripts: FieldScripts | None = None
+    ) -> None:
+        self._records = records
+        self._clock = clock
+        self._scripts = scripts
+        self.loader = StagingLoader(records)
+
+    def import_csv(
+        self, stream: BinaryIO, source: str, *, actor: Actor = SYSTEM, progress: Progress = _quiet
+    ) -> list[ImportRun]:
+        """Load a CSV file through a data source and run its maps with the actor's rights.
+
+        Raises:
+            InvalidDefinition: no such data source, no map, or an unknown name in a map.
+        """
+        record = self.source(source)
+        staging = record.get("import_set_table_name")
+        loaded = self.loader.load_csv(
+            stream,
+            staging,
+            source=record.sys_id,
+            delimiter=record.get("csv_delimiter") or ",",
+        )
+        return self.transform(loaded, actor=actor, progress=progress)
+
+    def source(self, name: str) -> Record:
+        """Return the data source with this name or id."""
+        with self._records.read(SYSTEM) as transaction:
+            found = transaction.get("sys_data_source", name) if len(name) == 32 else None
+            found = found or transaction.first("sys_data_source", f"name={name}")
+            if found is None:
+                known = [record.get("name") for record in transaction.find("sys_data_source", "")]
+                raise InvalidDefinition(
+                    f"There is no data source {name}", hint=did_you_mean(name, known)
+                )
+        return found
+
+    def transform(
+        self, loaded: LoadResult, *, actor: Actor = SYSTEM, progress: Progress = _quiet
+    ) -> list[ImportRun]:
+        """Run every active map of the set's staging table, in their order."""
+        with self._records.read(SYSTEM) as transaction:
+            maps = load_maps(transaction, loaded.staging)
+        if not maps:
+            raise InvalidDefinition(
+                f"No active transform map reads {loaded.staging}",
+                hint="Add one, or check its source table.",
+            )
+        runs = [self._run(loaded, definition, actor, progress) for definition in maps]
+        with self._records.write(SYSTEM, enforce=False) as transaction:
+            transaction.apply(update("sys_import_set", loaded.import_set, {"state": "processed"}))
+        return runs
+
+    def _run(
+        self, loaded: LoadResult, definition: TransformMap, actor: Actor, progress: Progress
+    ) -> ImportRun:
+        run_id = self._open(loaded, definition)
+        while done := self._page(run_id, loaded, definition, actor):
+            progress(done)
+        run = self._close(run_id)
+        return ImportRun(
+            sys_id=run_id,
+            import_set=loaded.import_set,
+            map=definition.name,
+            totals=Totals.of(run),
+            state=run.get("state"),
+        )
+
+    def _page(self, run_id: str, loaded: LoadResult, definition: TransformMap, actor: Actor) -> int:
+        """Transform the next pending rows in the order of the source; return how many there were.
+
+        They are read under the lock of the run: who comes second finds the first one's rows done.
+        """
+        query = f"sys_import_set={loaded.import_set}^sys_import_state=pending^ORDERBYsys_import_row"
+        with self._records.write(actor, enforce=not actor.trusted) as transaction:
+            run = _locked(transaction, run_id)
+            rows = self._staged(transaction, loaded.staging, query)
+            if rows:
+                with self._script(transaction, definition) as script:
+                    page = PageTransform(definition, script)
+                    outcomes = page.transform(transaction, rows)
+                self._note(transaction, run_id, definition, outcomes)
+                self._save(transaction, run, Totals.of(run).plus(outcomes), "running")
+        return len(rows)
+
+    @contextmanager
+    def _script(
+        self, transaction: RecordTransaction, definition: TransformMap
+    ) -> Iterator[FieldScript | None]:
+        scripted = any(field.script for field in definition.fields)
+        if self._scripts is None or not scripted:
+            yield None
+        else:
+            with self._scripts.open(transaction, definition) as script:
+                yield script
+
+    @staticmethod
+    def _staged(transaction: RecordTransaction, staging: str, query: str) -> list[Record]:
+        """Return a page of staging rows, which the actor of the import need not be able to read."""
+        options = ReadOptions(columns=["sys_id"], limit=PAGE, unknown=Unknown.REFUSE)
+        plan = plan_read(transaction.dictionary, staging, parse(query), options)
+        ids = [str(row[0]) for row in transaction.run(plan)]
+        rows = transaction.load(staging, ids)
+        return [rows[sys_id] for sys_id in ids]
+
+    def _open(self, loaded: LoadResult, definition: TransformMap) -> str:
+        """Return the run of a set by a map: the one that was broken off, or else a new one."""
+        with self._records.write(SYSTEM, enforce=False) as transaction:
+            _lock(transaction, "sys_import_set", loaded.import_set)
+            known = f"set={loaded.import_set}^sys_transform_map={definition.sys_id}"
+            state = transaction.require("sys_import_set", loaded.import_set).get("state")
+            begun = transaction.first("sys_import_set_run", f"{known}^ORDERBYDESCstarted")
+            if begun is not None and (begun.get("state") == "running" or state != "processed"):
+                return begun.sys_id
+            run_id = self._records.ids.sys_id()
+            values = {
+                "sys_id": run_id,
+                "set": loaded.import_set,
+                "sys_transform_map": definition.sys_id,
+                "state": "running",
+                "started": datetime_text(self._clock.now()),
+                "errors": str(len(loaded.bad)),
+                "total": str(len(loaded.bad)),
+            }
+            transaction.engine_insert("sys_import_set_run", [values])
+            transaction.engine_insert(
+                "sys_import_set_row_error",
+                [_bad_row(run_id, loaded.import_set, bad) for bad in loaded.bad],
+            )
+        return run_id
+
+    def _close(self, run_id: str) -> Record:
+        """End a run that has no rows left, unless another node did; return it."""
+        with self._records.write(SYSTEM, enforce=False) as transaction:
+            run = _locked(transaction, run_id)
+            if run.get("state") == "running":
+                totals = Totals.of(run)
+                state = "complete_with_errors" if totals.errors else "complete"
+                self._save(transaction, run, totals, state)
+        with self._records.read(SYSTEM) as transaction:
+            return transaction.require("sys_import_set_run", run_id)
+
+    def _note(
+        self,
+        transaction: RecordTransaction,
+        run_id: str,
+        definition: TransformMap,
+        outcomes: Sequence[RowOutcome],
+    ) -> None:
+        """Write each row's state and the entries of the rows in error."""
+        for outcome in outcomes:
+            transaction.engine_update(
+                outcome.row.table,
+                outcome.row.sys_id,
+                {
+                    "sys_import_state": outcome.state,
+                    "sys_import_state_comment": outcome.comment[:1000],
+                    "sys_transform_map": definition.sys_id,
+                    "sys_target_table": outcome.target_table,
+                    "sys_target_sys_id": outcome.target_id,
+                    "import_set_run": run_id,
+                },
+            )
+        transaction.engine_insert(
+            "sys_import_set_row_error",
+            [_row_error(run_id, outcome) for outcome in outcomes if outcome.state in REPORTED],
+        )
+
+    def _save(
+        self, transaction: RecordTransaction, run: Record, totals: Totals, state: str
+    ) -> None:
+        values = {name: str(getattr(totals, name)) for name in STATES.values()}
+        values |= {"total": str(totals.total), "state": state}
+        if state != "running":
+            now = self._clock.now()
+            took = now - parse_datetime(run.get("started"))
+            values["completed"] = datetime_text(now)
+            values["run_time"] = str(int(took.total_seconds() * 1000))
+        transaction.engine_update("sys_import_set_run", run.sys_id, values)
+
+
+def _lock(transaction: RecordTransaction, table: str, sys_id: str) -> None:
+    """Keep other nodes off a record until the end of the transaction."""
+    definition = transaction.dictionary.table(table)
+    transaction.store.lock_rows(transaction.database, definition, (sys_id,))
+
+
+def _locked(transaction: RecordTransaction, run_id: str) -> Record:
+    """Lock a run and return it as it then stands."""
+    _lock(transaction, "sys_import_set_run", run_id)
+    return transaction.load("sys_import_set_run", (run_id,))[run_id]
+
+
+def _bad_row(run_id: str, import_set: str, bad: BadRow) -> dict[str, str]:
+    return {
+        "import_set_run": run_id,
+        "sys_import_set": import_set,
+        "row": str(bad.row),
+        "error_code": str(UNREADABLE),
+        "error_message": bad.reason[:4000],
+        "staging_row": "",
+    }
+
+
+def _row_error(run_id: str, outcome: RowOutcome) -> dict[str, str]:
+    return {
+        "import_set_run": run_id,
+        "sys_import_set": outcome.row.get("sys_import_set"),
+        "row": outcome.row.get("sys_import_row"),
+        "error_code": str(outcome.code),
+        "error_message": outcome.comment[:4000],
+        "staging_row": outcome.row.sys_id,
+    }

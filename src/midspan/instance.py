@@ -1,0 +1,289 @@
+"""The one place where the parts of an instance are joined."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from midspan.apps.bootstrap import alone, install, is_empty, open_vault, upgrade
+from midspan.apps.load import builtin_apps, builtin_hash
+from midspan.attachments import AttachmentGuard, AttachmentStore, AttachmentSweeper
+from midspan.ecc import EccOptions, EccQueue, Enrolments, QueueHook
+from midspan.ecc.credentials import StoredSecrets
+from midspan.ecc.sweeper import Sweeper
+from midspan.events import Dispatcher, EventRegistry
+from midspan.flow import FLOWS, FlowService
+from midspan.importsets import ImportRunner, SandboxFieldScripts
+from midspan.importsets.mapcheck import MapChecks
+from midspan.importsets.relay import DataSourceSecrets, RelayImports
+from midspan.importsets.schedule import ScheduledImports
+from midspan.jobs import DbosCarrier, JobTable, ManualJobs, NodeJobs, ThreadCarrier
+from midspan.kernel.clock import Clock, ManualClock, SystemClock
+from midspan.kernel.errors import Unavailable
+from midspan.kernel.ids import IdSource, RandomIds
+from midspan.kernel.settings import Settings
+from midspan.outbound import Outbound
+from midspan.records import Keepers, RecordStore, Snapshot, SnapshotHolder
+from midspan.rules import PARTS, BusinessRules
+from midspan.scripting import ScriptRunner, open_pool
+from midspan.scripting.services import SERVICES
+from midspan.security import Identities, Passwords, master_key
+from midspan.storage import Database, PostgresDatabase, SqliteDatabase
+
+if TYPE_CHECKING:
+    from midspan.api import ApiParts, Application
+
+RECORDS_FILE = "records.db"
+KEY_FILE = "master.key"
+JOBS_FILE = "jobs.db"
+NODE_FILE = "node.id"
+STOP_WITHIN = timedelta(seconds=20)
+log = logging.getLogger(__name__)
+
+
+class Instance:
+    """An open instance: its database and everything that works on it.
+
+    ``clock`` and ``ids`` are injected so that tests are deterministic.
+    """
+
+    def __init__(
+        self, settings: Settings, *, clock: Clock | None = None, ids: IdSource | None = None
+    ) -> None:
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self.ids = ids or RandomIds()
+        settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fresh = _copy_template(settings)
+        self.database: Database = _open(settings)
+        self.passwords = Passwords()
+        self.holder = SnapshotHolder(self.database, self.clock, (SERVICES, *PARTS, FLOWS))
+        with alone(self.database):
+            if is_empty(self.database):
+                _install(self.database, self.clock, self.ids)
+                fresh = True
+            vault = open_vault(self.database, master_key(settings.data / KEY_FILE), self.clock)
+        keepers = Keepers(self.passwords, vault)
+        self.records = RecordStore(
+            self.database, self.holder, keepers, clock=self.clock, ids=self.ids
+        )
+        self.records.hooks.append(BusinessRules(self.records))
+        self.attachments = AttachmentStore(self.records)
+        files = self.attachments
+        self.records.guards.append(AttachmentGuard(files.sql, files.dropped.set))
+        self.identities = Identities(self.database, self.clock, self.passwords)
+        self._closers: list[Callable[[], None]] = []
+        self.sandbox = open_pool(settings.script_workers)
+        self._closers.append(self.sandbox.close)
+        self.scripts = ScriptRunner(self.sandbox)
+        self.imports = ImportRunner(self.records, self.clock, SandboxFieldScripts(self.scripts))
+        self._join_durable_work()
+        self.holder.on_renewal(self._renewed)
+        if not fresh and not settings.ephemeral:
+            self._upgrade()
+
+    def _join_durable_work(self) -> None:
+        """Join jobs, events, the way out and flows; nothing of it works before ``start_work``."""
+        self.node = node = _node_name(self.settings, self.ids)
+        self.outbound = Outbound(self.records, self.settings.egress)
+        self._closers.append(self.outbound.close)
+        self.jobs = _jobs(self, node)
+        self.events = EventRegistry()
+        self.dispatcher = Dispatcher(self.records, self.events, node)
+        self.flows = FlowService(self.records, self.jobs, self.outbound, node=node)
+        self.flows.attach(self.events)
+        self.records.feeds.append(self.events)
+        self._join_agents()
+
+    def _join_agents(self) -> None:
+        """Join the queue to MID servers and the imports that go through it."""
+        self.enrolments = Enrolments(self.records)
+        self.ecc = EccQueue(self.records, DataSourceSecrets(StoredSecrets()), EccOptions())
+        self.records.hooks.append(QueueHook(self.ecc))
+        self.relay = RelayImports(self.records, self.imports, self.ecc, self.jobs)
+        self.schedules = ScheduledImports(self.records, self.imports, self.relay, self.jobs)
+        self.records.hooks.extend((self.schedules, MapChecks()))
+        self.sweeper = Sweeper(self.ecc, self.enrolments)
+        self.uploads = AttachmentSweeper(self.attachments)
+
+    def start_work(self) -> None:
+        """Begin to carry out jobs, events and schedules; called once the node answers."""
+        self.jobs.start()
+        self.dispatcher.start()
+        self.sweeper.start()
+        self.uploads.start()
+        self.schedules.load()
+        self._closers.append(self.sweeper.stop)
+        self._closers.append(self.uploads.stop)
+        self._closers.append(lambda: _stopped(self.jobs.stop, "jobs"))
+        self._closers.append(lambda: _stopped(self.dispatcher.stop, "events"))
+
+    def _upgrade(self) -> None:
+        """Bring the built-in apps up to this release, unless they are already."""
+        marker = self.settings.data / "apps.hash"
+        current = builtin_hash()
+        if not marker.is_file() or marker.read_text() != current:
+            with alone(self.database):
+                upgrade(self.records, builtin_apps())
+            marker.write_text(current)
+
+    def _renewed(self, _: Snapshot, parts: frozenset[str]) -> None:
+        if parts & {"rights", "users"}:
+            self.identities.forget()
+
+    def application(self, *, secure: bool = False) -> Application:
+        """Return the ASGI application; ``secure`` when whoever serves it speaks TLS itself.
+
+        Scripted services are attached to its router, so that a known path answers a method it
+        does not have with 405. They run in a lane of threads of their own.
+        """
+        from midspan.api import create_app
+        from midspan.api.scripted import ScriptedRest
+
+        scripted = ScriptedRest(self.scripts, threads=self.settings.script_workers)
+        self._closers.append(scripted.close)
+        parts = self.api_parts(secure=secure)
+        app = create_app(replace(parts, extra_routes=(*parts.extra_routes, scripted.route)))
+        scripted.attach(app.router)
+        return app
+
+    def api_parts(self, *, secure: bool = False) -> ApiParts:
+        """Return what the HTTP surface works with; ``secure`` when it speaks TLS itself."""
+        from midspan.api import ApiParts
+        from midspan.api.admin import AdminParts, admin_routes
+        from midspan.api.backup import BackupSource
+        from midspan.api.checks import Examined
+        from midspan.api.flows import flow_routes
+        from midspan.api.imports import ImportParts, import_routes
+        from midspan.api.mid import MidParts, mid_routes
+
+        examined = Examined(
+            records=self.records,
+            clock=self.clock,
+            settings=self.settings,
+            outbound=self.outbound,
+            hardening=lambda: self.sandbox.hardening,
+        )
+        admin = AdminParts(
+            records=self.records,
+            imports=self.imports,
+            backup=BackupSource(self.database, self.settings.data),
+            examined=examined,
+        )
+        return ApiParts(
+            records=self.records,
+            identities=self.identities,
+            clock=self.clock,
+            ids=self.ids,
+            node=self.node,
+            public_url=self.settings.public_url,
+            behind_proxy=self.settings.behind_proxy,
+            secure=secure,
+            threads=self.settings.threads,
+            extra_routes=(
+                *admin_routes(admin),
+                *flow_routes(self.flows),
+                *mid_routes(MidParts(self.enrolments, self.ecc, self.clock)),
+                *import_routes(ImportParts(self.records, self.relay)),
+            ),
+        )
+
+    def close(self) -> None:
+        """Stop all work and close the database."""
+        for closer in reversed(self._closers):
+            closer()
+        self.database.close()
+
+
+def _open(settings: Settings) -> Database:
+    if settings.database:
+        return PostgresDatabase(settings.database)
+    return SqliteDatabase(settings.data / RECORDS_FILE, ephemeral=settings.ephemeral)
+
+
+def _node_name(settings: Settings, ids: IdSource) -> str:
+    """Return this node's name: made at its first start, the same ever after."""
+    file = settings.data / NODE_FILE
+    if not file.exists():
+        file.write_text(f"node-{ids.sys_id()[:12]}")
+    return file.read_text().strip()
+
+
+def _jobs(instance: Instance, node: str) -> ManualJobs | NodeJobs:
+    """Choose what carries jobs; decision record 0004 says why."""
+    settings = instance.settings
+    table = JobTable(instance.database, instance.clock, instance.ids, node)
+    if isinstance(instance.clock, ManualClock):
+        return ManualJobs(table)
+    if settings.ephemeral:
+        return NodeJobs(table, ThreadCarrier(settings.threads), limit=settings.threads)
+    url = settings.database or f"sqlite:///{settings.data.absolute() / JOBS_FILE}"
+    carrier = DbosCarrier(url, node, instance.ids.token(6), threads=settings.threads)
+    return NodeJobs(table, carrier, limit=settings.threads)
+
+
+def _stopped(stop: Callable[[timedelta], bool], what: str) -> None:
+    if not stop(STOP_WITHIN):
+        log.warning("%s were still at work when the node stopped; they go on at its start", what)
+
+
+def _install(database: Database, clock: Clock, ids: IdSource) -> None:
+    """Fill an empty database with the built-in apps; they hold no secret, so no vault is needed."""
+    keepers = Keepers(Passwords(), _NoVault())
+    store = RecordStore(database, SnapshotHolder(database, clock), keepers, clock=clock, ids=ids)
+    install(store, builtin_apps())
+
+
+class _NoVault:
+    """Stands where no secret may be sealed yet."""
+
+    def seal(self, text: str, place: str) -> str:
+        raise Unavailable(f"A built-in app ships a secret at {place}")
+
+    def open(self, sealed: str, place: str) -> str:
+        raise Unavailable(f"A built-in app ships a secret at {place}")
+
+
+def _copy_template(settings: Settings) -> bool:
+    """Start a new SQLite instance from the compiled built-in apps; tell whether that was done.
+
+    The template is made once per content of the apps and kept in the user's cache directory.
+    """
+    target = settings.data / RECORDS_FILE
+    if settings.database or target.exists():
+        return False
+    template = _template()
+    shutil.copyfile(template, target)
+    target.chmod(0o600)
+    (settings.data / "apps.hash").write_text(builtin_hash())
+    return True
+
+
+def _template() -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "midspan"
+    try:
+        cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError:
+        cache = Path(tempfile.gettempdir()) / f"midspan-{os.getuid()}"
+        cache.mkdir(exist_ok=True, mode=0o700)
+    digest = hashlib.sha256(builtin_hash().encode()).hexdigest()[:16]
+    template = cache / f"template-{digest}.db"
+    if not template.exists():
+        with tempfile.TemporaryDirectory(dir=cache) as folder:
+            half = Path(folder) / "template.db"
+            database = SqliteDatabase(half, ephemeral=True)
+            try:
+                _install(database, SystemClock(), RandomIds())
+                database.backup(f"{half}.whole")
+            finally:
+                database.close()
+            Path(f"{half}.whole").replace(template)
+    return template

@@ -1,0 +1,139 @@
+"""What a job is, what its handler returns, and what state follows from that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeAlias, assert_never
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from midspan.jobs.table import JobTable
+    from midspan.storage import Transaction
+
+TERMINAL = frozenset({"complete", "error", "cancelled"})
+"""States that never change again; the others are scheduled, running and waiting."""
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """Work to be done after the commit of the transaction that asks for it.
+
+    ``key`` is the idempotency key, unique for ever; empty: none. ``run_at`` None: at once.
+    A lower ``priority`` goes first. ``payload`` is plain JSON data, never a secret.
+    """
+
+    kind: str
+    payload: dict[str, Any] = {}
+    key: str = ""
+    run_at: datetime | None = None
+    priority: int = 100
+    queue: str = "default"
+
+
+class JobOptions(Struct, frozen=True, kw_only=True):
+    """How jobs of one kind are run.
+
+    ``max_attempts`` counts runs without progress: failed ones and those that died with their
+    process; ``Wait`` sets the count back. ``lease``: how long a silent process keeps its jobs.
+    """
+
+    max_attempts: int = 5
+    lease: timedelta = timedelta(seconds=30)
+    first_delay: timedelta = timedelta(seconds=5)
+    factor: float = 2.0
+    max_delay: timedelta = timedelta(minutes=10)
+
+    def delay(self, attempt: int) -> timedelta:
+        """Return the wait after failed attempt number ``attempt``, counted from 1.
+
+        >>> [JobOptions().delay(attempt).seconds for attempt in (1, 2, 3)]
+        [5, 10, 20]
+        """
+        seconds = self.first_delay.total_seconds() * self.factor ** min(attempt - 1, 60)
+        return min(timedelta(seconds=min(seconds, 1e9)), self.max_delay)
+
+
+class Done(Struct, frozen=True):
+    """The work is finished; ``result`` is kept with the job."""
+
+    result: dict[str, Any] | None = None
+
+
+class Wait(Struct, frozen=True):
+    """The work goes on at ``until``, or sooner when somebody hastens it."""
+
+    until: datetime
+
+
+class Retry(Struct, frozen=True):
+    """It did not work this time; ``after`` None: the kind's own back-off."""
+
+    after: timedelta | None = None
+    reason: str = ""
+
+
+class Failed(Struct, frozen=True):
+    """It will never work."""
+
+    reason: str
+
+
+Outcome: TypeAlias = Done | Wait | Retry | Failed
+
+
+def next_state(outcome: Outcome, attempt: int, max_attempts: int) -> str:
+    """Return the state that a job goes to.
+
+    >>> next_state(Retry(), 1, 5), next_state(Retry(), 5, 5), next_state(Done(), 1, 5)
+    ('scheduled', 'error', 'complete')
+    """
+    match outcome:
+        case Done():
+            return "complete"
+        case Wait():
+            return "waiting"
+        case Retry() if attempt < max_attempts:
+            return "scheduled"
+        case Retry() | Failed():
+            return "error"
+        case _:
+            assert_never(outcome)
+
+
+class HeldJob(Struct, frozen=True, kw_only=True):
+    """A job as its handler gets it."""
+
+    sys_id: str
+    kind: str
+    payload: dict[str, Any]
+    key: str
+
+
+class JobContext:
+    """What a handler works with: the job, the fence it was taken under and the attempt."""
+
+    def __init__(self, job: HeldJob, fence: int, attempt: int, table: JobTable) -> None:
+        self.job = job
+        self.fence = fence
+        self.attempt = attempt
+        self._table = table
+
+    def hold(self, transaction: Transaction) -> None:
+        """Renew the lease in ``transaction`` and keep others from taking the job until its end.
+
+        Raises:
+            FenceLost: somebody else took the job or cancelled it; write nothing.
+        """
+        self._table.hold(transaction, self.job, self.fence)
+
+
+Handler: TypeAlias = Callable[[JobContext], Outcome]
+
+
+class JobKind(Struct, frozen=True):
+    """A registered kind: who handles it and how."""
+
+    name: str
+    handler: Handler
+    options: JobOptions = JobOptions()

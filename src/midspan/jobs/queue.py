@@ -1,0 +1,147 @@
+"""What the packages above ask of durable work, whatever carries it out."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Protocol
+
+from midspan.jobs.job import (
+    Handler,
+    Job,
+    JobContext,
+    JobKind,
+    JobOptions,
+    Outcome,
+    Retry,
+)
+from midspan.jobs.schedule import Schedule, Scheduler
+from midspan.jobs.table import JobRow, JobTable
+from midspan.kernel.errors import FenceLost, MidspanError
+from midspan.storage import Transaction
+
+log = logging.getLogger(__name__)
+_DEFAULTS = JobOptions()
+
+
+class JobQueue(Protocol):
+    """Jobs that outlive the process; a handler may run again after a crash, never twice at once
+    with both runs being able to write."""
+
+    def register(self, kind: str, handler: Handler, options: JobOptions = _DEFAULTS) -> None:
+        """Say who handles a kind; before ``start``."""
+        ...
+
+    def enqueue(self, transaction: Transaction, job: Job) -> str:
+        """Write a job in the caller's transaction; return its id.
+
+        A key that exists already gives the id of its job and writes nothing.
+        """
+        ...
+
+    def schedule(self, schedule: Schedule) -> None:
+        """Let a job come back by a rule; a schedule with the same id is replaced."""
+        ...
+
+    def unschedule(self, transaction: Transaction, schedule_id: str) -> None:
+        """End a schedule."""
+        ...
+
+    def hasten(self, transaction: Transaction, sys_id: str) -> bool:
+        """Let a job that waits run once this transaction is committed."""
+        ...
+
+    def cancel(self, transaction: Transaction, sys_id: str) -> bool:
+        """End a job; a run under way can write nothing any more."""
+        ...
+
+    def read(self, transaction: Transaction, sys_id: str) -> JobRow:
+        """Return one job as it stands."""
+        ...
+
+    def start(self) -> None:
+        """Begin to work; returns at once."""
+        ...
+
+    def stop(self, timeout: timedelta) -> bool:
+        """Take no more jobs, wait for those under way; tell whether all of them ended."""
+        ...
+
+    def wake(self) -> None:
+        """Look for work now; called after a commit that made some."""
+        ...
+
+
+class TableQueue:
+    """What every implementation shares: the rows, the schedules, and how one job is run."""
+
+    def __init__(self, table: JobTable) -> None:
+        self.table = table
+        self.scheduler = Scheduler(table)
+        self.held: dict[str, JobContext] = {}
+        """Jobs under way in this process, whose leases have to be kept."""
+
+    def register(self, kind: str, handler: Handler, options: JobOptions = _DEFAULTS) -> None:
+        """Say who handles a kind; before ``start``."""
+        self.table.kinds[kind] = JobKind(kind, handler, options)
+
+    def enqueue(self, transaction: Transaction, job: Job) -> str:
+        """Write a job in the caller's transaction; return its id."""
+        transaction.after_commit(self.wake)
+        return self.table.insert(transaction, job)
+
+    def schedule(self, schedule: Schedule) -> None:
+        """Let a job come back by a rule."""
+        self.scheduler.add(schedule)
+        self.wake()
+
+    def unschedule(self, transaction: Transaction, schedule_id: str) -> None:
+        """End a schedule."""
+        self.scheduler.remove(transaction, schedule_id)
+
+    def hasten(self, transaction: Transaction, sys_id: str) -> bool:
+        """Let a job that waits run once this transaction is committed."""
+        transaction.after_commit(self.wake)
+        return self.table.hasten(transaction, sys_id)
+
+    def cancel(self, transaction: Transaction, sys_id: str) -> bool:
+        """End a job; a run under way can write nothing any more."""
+        return self.table.cancel(transaction, sys_id)
+
+    def read(self, transaction: Transaction, sys_id: str) -> JobRow:
+        """Return one job as it stands."""
+        return self.table.read(transaction, sys_id)
+
+    def wake(self) -> None:
+        """Look for work now."""
+
+    def run_job(self, sys_id: str) -> str | None:
+        """Take a job and run it to an outcome; return its new state, None if it was not ours."""
+        claimed = self.table.claim(sys_id)
+        if claimed is None:
+            return None
+        context, kind = claimed
+        self.held[sys_id] = context
+        try:
+            return self._settled(context, kind)
+        finally:
+            self.held.pop(sys_id, None)
+
+    def _settled(self, context: JobContext, kind: JobKind) -> str | None:
+        sys_id = context.job.sys_id
+        try:
+            outcome: Outcome = kind.handler(context)
+        except FenceLost:
+            log.info("job %s of kind %s went to another worker", sys_id, kind.name)
+            return None
+        except MidspanError as error:
+            outcome = Retry(reason=error.explain())
+        except Exception as error:
+            log.exception("job %s of kind %s failed", sys_id, kind.name)
+            outcome = Retry(reason=f"{type(error).__name__}: {error}")
+        try:
+            with self.table.database.write() as transaction:
+                return self.table.settle(transaction, context, outcome)
+        except FenceLost:
+            log.info("job %s of kind %s went to another worker", sys_id, kind.name)
+            return None

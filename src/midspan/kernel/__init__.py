@@ -1,0 +1,1 @@
+"""What every other package may use: clock, ids, errors, telemetry, settings. No IO of its own."""

@@ -1,0 +1,64 @@
+"""Queries: encoded text to condition, condition to plan, plan evaluated on values. Pure."""
+
+from midspan.query.aggregate import Grouping, GroupOrder, HavingTerm, plan_aggregate
+from midspan.query.condition import (
+    ALWAYS,
+    NEVER,
+    And,
+    Condition,
+    Operator,
+    Or,
+    Order,
+    Query,
+    Term,
+    Test,
+    both,
+)
+from midspan.query.evaluate import evaluate, in_order
+from midspan.query.moments import asks_who_or_when
+from midspan.query.parse import format_query, parse, parse_term
+from midspan.query.plan import Aggregate, AggregatePlan, GroupSort, Having, ReadPlan, Sort
+from midspan.query.planner import (
+    ReadOptions,
+    plan_read,
+    resolve_condition,
+    resolve_query,
+)
+from midspan.query.resolve import Unknown, ValueResolver, display_path
+
+__all__ = [
+    "ALWAYS",
+    "NEVER",
+    "Aggregate",
+    "AggregatePlan",
+    "And",
+    "Condition",
+    "GroupOrder",
+    "GroupSort",
+    "Grouping",
+    "Having",
+    "HavingTerm",
+    "Operator",
+    "Or",
+    "Order",
+    "Query",
+    "ReadOptions",
+    "ReadPlan",
+    "Sort",
+    "Term",
+    "Test",
+    "Unknown",
+    "ValueResolver",
+    "asks_who_or_when",
+    "both",
+    "display_path",
+    "evaluate",
+    "format_query",
+    "in_order",
+    "parse",
+    "parse_term",
+    "plan_aggregate",
+    "plan_read",
+    "resolve_condition",
+    "resolve_query",
+]

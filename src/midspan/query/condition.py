@@ -1,0 +1,135 @@
+"""Conditions as trees: what an encoded query says, before and after names are resolved."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from midspan.dictionary import FieldPath
+
+
+class Operator(StrEnum):
+    """What a term asks of its field; the value is the canonical spelling in an encoded query."""
+
+    EQUALS = "="
+    DIFFERS = "!="
+    GREATER = ">"
+    GREATER_OR_EQUAL = ">="
+    LESS = "<"
+    LESS_OR_EQUAL = "<="
+    IN = "IN"
+    NOT_IN = "NOT IN"
+    CONTAINS = "LIKE"
+    NOT_CONTAINS = "NOT LIKE"
+    STARTS_WITH = "STARTSWITH"
+    ENDS_WITH = "ENDSWITH"
+    IS_EMPTY = "ISEMPTY"
+    IS_NOT_EMPTY = "ISNOTEMPTY"
+    BETWEEN = "BETWEEN"
+    ON = "ON"
+    NOT_ON = "NOTON"
+    LATER_THAN_RELATIVE = "RELATIVEGT"
+    EARLIER_THAN_RELATIVE = "RELATIVELT"
+    SINCE_RELATIVE = "RELATIVEGE"
+    UNTIL_RELATIVE = "RELATIVELE"
+    ON_RELATIVE = "RELATIVEEE"
+    ANYTHING = "ANYTHING"
+    INSTANCE_OF = "INSTANCEOF"
+    SAME_AS = "SAMEAS"
+    NOT_SAME_AS = "NSAMEAS"
+    GREATER_FIELD = "GT_FIELD"
+    LESS_FIELD = "LT_FIELD"
+    GREATER_OR_EQUAL_FIELD = "GT_OR_EQUALS_FIELD"
+    LESS_OR_EQUAL_FIELD = "LT_OR_EQUALS_FIELD"
+    MORE_THAN = "MORETHAN"
+    LESS_THAN = "LESSTHAN"
+    CHANGES = "VALCHANGES"
+    CHANGES_FROM = "CHANGESFROM"
+    CHANGES_TO = "CHANGESTO"
+
+
+class Term(Struct, frozen=True, tag=True):
+    """One comparison as written: a field name, maybe dotted, an operator and the raw value."""
+
+    field: str
+    operator: Operator
+    value: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.field}{self.operator.value}{self.value}"
+
+
+class Test(Struct, frozen=True, tag=True):
+    """One comparison against a known field.
+
+    ``values`` are canonical wire texts of the field's type: one for most operators, two for
+    BETWEEN, any number for IN, none for ISEMPTY. SAMEAS, GT_FIELD and their like compare with
+    ``other`` instead; MORETHAN and LESSTHAN hold a unit of time and a number, negative for
+    ``before``, beside it.
+    """
+
+    __test__ = False
+
+    path: FieldPath
+    operator: Operator
+    values: tuple[str, ...] = ()
+    other: FieldPath | None = None
+
+    def __str__(self) -> str:
+        right = self.other.name if self.other else ",".join(self.values)
+        return f"{self.path.name}{self.operator.value}{right}"
+
+
+class And(Struct, frozen=True, tag=True):
+    """All parts hold; with no parts, always true."""
+
+    parts: tuple[Condition, ...]
+
+    def __str__(self) -> str:
+        return f"({' AND '.join(map(str, self.parts))})"
+
+
+class Or(Struct, frozen=True, tag=True):
+    """At least one part holds; with no parts, never true."""
+
+    parts: tuple[Condition, ...]
+
+    def __str__(self) -> str:
+        return f"({' OR '.join(map(str, self.parts))})"
+
+
+Condition: TypeAlias = And | Or | Term | Test
+ALWAYS = And(())
+NEVER = Or(())
+
+
+def both(first: Condition, second: Condition) -> Condition:
+    """Return the conjunction of two conditions, without needless nesting."""
+    if first == ALWAYS:
+        return second
+    if second == ALWAYS:
+        return first
+    left = first.parts if isinstance(first, And) else (first,)
+    right = second.parts if isinstance(second, And) else (second,)
+    return And((*left, *right))
+
+
+class Order(Struct, frozen=True):
+    """One sort key as written."""
+
+    field: str
+    descending: bool = False
+
+
+class Query(Struct, frozen=True):
+    """An encoded query read: its condition, its sort keys and its groups.
+
+    ``invalid`` holds the parts that could not be read, as written; the planner reports them.
+    """
+
+    condition: Condition = ALWAYS
+    order: tuple[Order, ...] = ()
+    group_by: tuple[str, ...] = ()
+    invalid: tuple[str, ...] = ()

@@ -1,0 +1,60 @@
+"""Records: the only way to read or write one. Access, rules, journal, audit and events included."""
+
+from midspan.records.change import (
+    Applied,
+    Change,
+    ChangeOptions,
+    Draft,
+    Operation,
+    Refused,
+    Result,
+    delete,
+    insert,
+    update,
+)
+from midspan.records.hooks import ChangeFeed, Guard, RecordHook
+from midspan.records.prepared import PreparedRead, prepare_read
+from midspan.records.record import Record
+from midspan.records.snapshot import (
+    ACCESS,
+    DICTIONARY,
+    PROPERTIES,
+    RIGHTS,
+    USERS,
+    Snapshot,
+    SnapshotHolder,
+    SnapshotPart,
+)
+from midspan.records.store import LATER, Keepers, RecordStore
+from midspan.records.transaction import RecordTransaction
+
+__all__ = [
+    "ACCESS",
+    "DICTIONARY",
+    "LATER",
+    "PROPERTIES",
+    "RIGHTS",
+    "USERS",
+    "Applied",
+    "Change",
+    "ChangeFeed",
+    "ChangeOptions",
+    "Draft",
+    "Guard",
+    "Keepers",
+    "Operation",
+    "PreparedRead",
+    "Record",
+    "RecordHook",
+    "RecordStore",
+    "RecordTransaction",
+    "Refused",
+    "Result",
+    "Snapshot",
+    "SnapshotHolder",
+    "SnapshotPart",
+    "delete",
+    "insert",
+    "prepare_read",
+    "update",
+]

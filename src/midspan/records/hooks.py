@@ -1,0 +1,78 @@
+"""What other packages may attach to writing and reading records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from midspan.dictionary import Table
+from midspan.query import Query
+from midspan.records.change import Draft, Operation
+
+if TYPE_CHECKING:
+    from midspan.records.transaction import RecordTransaction
+
+
+class RecordHook(Protocol):
+    """Code that runs with each write of the tables it ``wants``; business rules are one.
+
+    ``before`` is called twice, with ``late`` False for order below 1000 and True for the rest;
+    it may alter the draft or refuse it. ``after`` sees the stored draft, in the same transaction.
+    """
+
+    def wants(self, table: Table, operation: Operation, transaction: RecordTransaction) -> bool:
+        """Tell whether this hook has anything to do; decides between row-wise and set-based."""
+        ...
+
+    def before(self, draft: Draft, transaction: RecordTransaction, *, late: bool) -> None:
+        """Alter or refuse a draft before it is stored."""
+        ...
+
+    def after(self, draft: Draft, transaction: RecordTransaction) -> None:
+        """React to a stored draft."""
+        ...
+
+    def before_query(self, table: Table, query: Query, transaction: RecordTransaction) -> Query:
+        """Narrow a query before it is planned."""
+        ...
+
+
+@runtime_checkable
+class SetHook(Protocol):
+    """What a ``RecordHook`` may add: telling that a set need not be cut into rows for it.
+
+    In a set every draft is prepared before the first is stored. A hook whose ``before`` looks at
+    its own draft alone, and whose ``after`` leaves the records alone, cannot tell the difference.
+    """
+
+    def set_based(self, table: Table, operation: Operation, transaction: RecordTransaction) -> bool:
+        """Tell whether the hook, for this class and operation, works the same in a set."""
+        ...
+
+
+class Guard(Protocol):
+    """Keeps what must hold of stored rows, whatever rules say: it runs without rules, too.
+
+    It never cuts a set into rows: ``before`` looks at its own draft and at other tables, ``after``
+    gets the stored drafts of one class together and leaves their table alone.
+    """
+
+    def wants(self, table: Table, operation: Operation) -> bool:
+        """Tell whether this guard has anything to do."""
+        ...
+
+    def before(self, draft: Draft, transaction: RecordTransaction) -> None:
+        """Complete a draft, after the last rule, or raise to refuse it."""
+        ...
+
+    def after(self, drafts: Sequence[Draft], transaction: RecordTransaction) -> None:
+        """Follow stored drafts of one class and operation, in the same transaction."""
+        ...
+
+
+class ChangeFeed(Protocol):
+    """Somebody who wants stored changes as events after the commit, through the outbox."""
+
+    def wants(self, table: Table, operation: Operation, transaction: RecordTransaction) -> bool:
+        """Tell whether an event has to be written for changes of this kind."""
+        ...

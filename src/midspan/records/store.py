@@ -1,0 +1,241 @@
+"""The record store: the only way to read or write a record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import Enum
+from functools import lru_cache
+
+import msgspec
+from msgspec import Struct
+
+from midspan.dictionary import Dictionary, Field, FieldPath, Storage, Table
+from midspan.kernel.clock import Clock
+from midspan.kernel.ids import IdSource
+from midspan.records.hooks import ChangeFeed, Guard, RecordHook
+from midspan.records.numbers import NumberBlocks
+from midspan.records.prepared import PreparedRead
+from midspan.records.snapshot import ACCESS, PROPERTIES, Snapshot, SnapshotHolder
+from midspan.records.transaction import RecordTransaction, stored_columns
+from midspan.records.writer import Writer
+from midspan.security import Access, Actor, Passwords, SessionValues, Vault
+from midspan.security.dynamic import asks_the_time
+from midspan.storage import Database, Row, Statements, Transaction
+
+_SEALED = ("v1:", "$argon2")
+NAMES_IGNORE_ACL = "midspan.access.names_ignore_acl"
+TIME_ZONE = "glide.sys.default.tz"
+"""The property that names the time zone of users without one of their own."""
+_ANY_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+"""Stands for the present where no access control asks for it."""
+
+
+class Later(Enum):
+    """The answer of a read that would have to wait."""
+
+    LATER = "later"
+
+
+LATER = Later.LATER
+
+
+class Keepers(Struct, frozen=True):
+    """Who protects secret fields: ``password`` is hashed, ``password2`` sealed."""
+
+    passwords: Passwords
+    vault: Vault
+
+
+class RecordStore:
+    """Reads and writes records of one database; safe to use from many threads."""
+
+    def __init__(
+        self,
+        database: Database,
+        holder: SnapshotHolder,
+        keepers: Keepers,
+        *,
+        clock: Clock,
+        ids: IdSource,
+    ) -> None:
+        self.database = database
+        self.holder = holder
+        self.keepers = keepers
+        self.clock = clock
+        self.ids = ids
+        self.hooks: list[RecordHook] = []
+        self.guards: list[Guard] = []
+        self.feeds: list[ChangeFeed] = []
+        self.numbers = NumberBlocks(database)
+        self.writer = Writer(self)
+        self.sql = Statements("midspan.records", "records", database.dialect)
+        self._columns = lru_cache(maxsize=2048)(stored_columns)
+
+    @contextmanager
+    def read(self, actor: Actor, *, enforce: bool = True) -> Iterator[RecordTransaction]:
+        """Open a transaction that only reads."""
+        with self.database.read() as transaction:
+            yield RecordTransaction(self, transaction, actor, enforce=enforce)
+
+    @contextmanager
+    def write(self, actor: Actor, *, enforce: bool = True) -> Iterator[RecordTransaction]:
+        """Open a transaction; everything in it is committed together or not at all."""
+        with self.database.write() as transaction:
+            records = RecordTransaction(self, transaction, actor, enforce=enforce)
+            if not self.database.single_writer:
+                records.use(self.holder.renew(transaction))
+            yield records
+            records.settle()
+
+    def access(self, actor: Actor, snapshot: Snapshot, now: datetime) -> Access:
+        """Return what an actor may do under a snapshot; the same object for the same answers."""
+        instant = now.replace(microsecond=0) if snapshot.derive(_asks_the_time) else _ANY_TIME
+        zone = _zone(snapshot)
+        if zone and not actor.time_zone:
+            actor = msgspec.structs.replace(actor, time_zone=zone)
+        return snapshot.derive(_access, actor, instant)
+
+    @property
+    def prompt(self) -> bool:
+        """Whether configuration and short reads never have to wait for another process."""
+        return self.database.single_writer
+
+    def read_at_once(self, prepared: PreparedRead, sys_id: str) -> Row | Later | None:
+        """Return the row of a prepared read, None when there is none, or ``LATER``.
+
+        For the event loop: it never waits for another thread, a lock or the network.
+        """
+        rows = self.database.rows_at_once(prepared.sql, prepared.params(sys_id))
+        if rows is None:
+            return LATER
+        return rows[0] if rows else None
+
+    def session_values(
+        self, actor: Actor, now: datetime, snapshot: Snapshot | None = None
+    ) -> SessionValues:
+        """Return the evaluator of ``javascript:`` values for an actor, for this instant only."""
+        return SessionValues(actor, now, _zone(snapshot or self.holder.current()))
+
+    def columns(self, dictionary: Dictionary, table: str) -> tuple[FieldPath, ...]:
+        """Return the paths of a table's stored fields; cached."""
+        return self._columns(dictionary, table)
+
+    def stamp(self, transaction: RecordTransaction) -> dict[str, str]:
+        """Return the system fields of a row made now by the transaction's actor."""
+        now = transaction.now_text
+        user = transaction.actor.user_name
+        return {
+            "sys_created_on": now,
+            "sys_created_by": user,
+            "sys_updated_on": now,
+            "sys_updated_by": user,
+            "sys_mod_count": "0",
+        }
+
+    def protect(self, field: Field, clear: str, place: str) -> str:
+        """Return what is stored for the clear text of a secret field."""
+        if not clear or clear.startswith(_SEALED):
+            return clear
+        if field.type == "password":
+            return self.keepers.passwords.hash(clear)
+        return self.keepers.vault.seal(clear, place)
+
+    def reveal(self, record_table: str, sys_id: str, field: str, stored: str) -> str:
+        """Return the clear text of a sealed field, for those who must use it."""
+        if not stored:
+            return ""
+        return self.keepers.vault.open(stored, f"{record_table}:{sys_id}:{field}")
+
+    def insert_rows(
+        self, database: Transaction, table: Table, rows: Sequence[Mapping[str, str]]
+    ) -> None:
+        """Insert rows of wire texts; all rows give the same fields.
+
+        What is empty in all of them is left to the database: a wide table is mostly empty.
+        """
+        filled = {name for row in rows for name, text in row.items() if text}
+        names = [
+            name
+            for name in rows[0]
+            if name in filled
+            and name in table.fields
+            and table.fields[name].storage is not Storage.NONE
+        ]
+        fields = [table.fields[name] for name in names]
+        dialect = database.dialect
+        sql = _insert_sql(dialect.quote, table.physical, tuple(f.column for f in fields))
+        params = [
+            tuple(
+                dialect.bind(field.storage, row[name])
+                for name, field in zip(names, fields, strict=True)
+            )
+            for row in rows
+        ]
+        if len(params) == 1:
+            database.execute(sql, params[0])
+        else:
+            database.execute_many(sql, params)
+
+    def update_row(
+        self, database: Transaction, table: Table, sys_id: str, values: Mapping[str, str]
+    ) -> int:
+        """Update one row with wire texts; return how many rows that were."""
+        dialect = database.dialect
+        fields = [table.fields[name] for name in values]
+        if not fields:
+            return 1
+        sets = ", ".join(f"{dialect.quote(field.column)} = ?" for field in fields)
+        sql = f"UPDATE {dialect.quote(table.physical)} SET {sets} WHERE sys_id = ?"  # noqa: S608
+        params = [dialect.bind(field.storage, values[field.name]) for field in fields]
+        return database.execute(sql, (*params, sys_id))
+
+    def delete_rows(self, database: Transaction, table: Table, sys_ids: Sequence[str]) -> None:
+        """Delete rows and the journal entries that belong to them."""
+        quote = database.dialect.quote
+        sql = f"DELETE FROM {quote(table.physical)} WHERE sys_id = ?"  # noqa: S608 - quoted
+        database.execute_many(sql, [(sys_id,) for sys_id in sys_ids])
+        database.execute_many(
+            "DELETE FROM sys_journal_field WHERE element_id = ?", [(sys_id,) for sys_id in sys_ids]
+        )
+
+    def lock_rows(self, database: Transaction, table: Table, sys_ids: Sequence[str]) -> None:
+        """Keep other writers off these rows until the end of the transaction."""
+        if self.database.single_writer:
+            return
+        quote = database.dialect.quote
+        names = {
+            self.holder.current().dictionary.table(cls).physical
+            for cls in table.classes
+            if cls in self.holder.current().dictionary
+        }
+        for name in sorted(names):
+            database.rows(
+                f"SELECT sys_id FROM {quote(name)} WHERE sys_id = ANY(?) "  # noqa: S608 - quoted
+                "ORDER BY sys_id FOR UPDATE",
+                (list(sys_ids),),
+            )
+
+
+def _asks_the_time(snapshot: Snapshot) -> bool:
+    """Tell whether some access control compares with the present."""
+    rules = snapshot.part(ACCESS).by_id.values()
+    return any(asks_the_time(rule.condition) for rule in rules)
+
+
+def _zone(snapshot: Snapshot) -> str:
+    return snapshot.part(PROPERTIES).get(TIME_ZONE, "")
+
+
+def _access(snapshot: Snapshot, actor: Actor, now: datetime) -> Access:
+    shows_names = snapshot.part(PROPERTIES).get(NAMES_IGNORE_ACL, "").strip().lower() == "true"
+    rules = snapshot.part(ACCESS)
+    return Access(actor, snapshot.dictionary, rules, now, shows_names=shows_names)
+
+
+@lru_cache(maxsize=1024)
+def _insert_sql(quote: Callable[[str], str], table: str, columns: tuple[str, ...]) -> str:
+    names = ", ".join(quote(column) for column in columns)
+    marks = ", ".join("?" * len(columns))
+    return f"INSERT INTO {quote(table)} ({names}) VALUES ({marks})"  # noqa: S608 - quoted

@@ -1,0 +1,231 @@
+"""One business rule: a row of ``sys_script`` read, checked and resolved against the dictionary."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from midspan.dictionary import Dictionary, Field, FieldPath, Storage, Table
+from midspan.dictionary.values import canonical
+from midspan.kernel.errors import (
+    InvalidDefinition,
+    InvalidField,
+    MidspanError,
+    did_you_mean,
+)
+from midspan.query import (
+    And,
+    Condition,
+    Or,
+    Query,
+    Test,
+    Unknown,
+    asks_who_or_when,
+    parse,
+    resolve_query,
+)
+from midspan.records import Operation
+from midspan.rules.template import Copy, FieldValue, fields_set
+from midspan.security import PROBE
+
+SCRIPT_PREFIX = "javascript:"
+LATE = 1000
+"""Rules from this order on run after the engines."""
+_FIXED = frozenset(
+    {"sys_id", "sys_class_name", "sys_created_on", "sys_created_by", "sys_updated_on"}
+    | {"sys_updated_by", "sys_mod_count"}
+)
+_IDLE_WHEN = frozenset({"async", "async_always", "before_display", "display"})
+_COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
+_EMPTY_BODY = re.compile(r"\(function\w*\([^)]*\)\{;*\}\)\([^)]*\);*")
+_SYS_ID = re.compile(r"[0-9a-fA-F]{32}")
+
+
+class Setting(Struct, frozen=True, kw_only=True):
+    """One field that a rule sets.
+
+    Exactly one source counts: ``other`` is copied from the record itself, ``expression`` is a
+    ``javascript:`` value of the session, else ``text`` is the constant wire text.
+    """
+
+    field: Field
+    text: str = ""
+    expression: str = ""
+    other: FieldPath | None = None
+    by_display: bool = False
+    """``text`` names the referenced record by what people see, not by its sys_id."""
+
+
+class Rule(Struct, frozen=True, kw_only=True):
+    """An active rule without script, ready to run on drafts of ``table`` and its children."""
+
+    sys_id: str
+    name: str
+    table: str
+    before: bool
+    order: int
+    operations: frozenset[Operation]
+    query: Query
+    condition: Condition | None
+    """The resolved condition; None where it depends on who does it and when."""
+    roles: str = ""
+    settings: tuple[Setting, ...] = ()
+    abort: bool = False
+    message: str = ""
+
+    @property
+    def late(self) -> bool:
+        """Tell whether the rule runs after the engines."""
+        return self.order >= LATE
+
+    @property
+    def alone(self) -> bool:
+        """Tell whether the rule looks at nothing but its own draft before it is stored."""
+        return (
+            self.before
+            and self.condition is not None
+            and not _walks(self.condition)
+            and not any(
+                setting.by_display or (setting.other and len(setting.other.steps) > 1)
+                for setting in self.settings
+            )
+        )
+
+
+class RuleProblem(Struct, frozen=True):
+    """A rule that does not run, and why."""
+
+    sys_id: str
+    name: str
+    table: str
+    message: str
+
+
+def check_rule(dictionary: Dictionary, values: Mapping[str, str]) -> None:
+    """Check a row of ``sys_script``, given as wire texts by field name.
+
+    A rule with a script is checked as far as it has no script: table, condition, set fields.
+
+    Raises:
+        InvalidDefinition: names the rule and what is wrong with it; the hint names what is near.
+    """
+    compile_rule(dictionary, values)
+
+
+def is_scripted(values: Mapping[str, str]) -> bool:
+    """Tell whether a rule needs its script or its condition expression to be run."""
+    if values.get("advanced") != "true":
+        return False
+    script = "".join(_COMMENT.sub("", values.get("script", "")).split())
+    return bool(values.get("condition", "").strip()) or bool(
+        script and not _EMPTY_BODY.fullmatch(script)
+    )
+
+
+def compile_rule(dictionary: Dictionary, values: Mapping[str, str]) -> Rule | None:
+    """Return the rule of a row, or None for one that has nothing to do without a script.
+
+    Raises:
+        InvalidDefinition: the rule cannot run.
+    """
+    name = values.get("name") or values.get("sys_id", "")
+    try:
+        return _compile(dictionary, values)
+    except MidspanError as error:
+        collection = values.get("collection", "")
+        raise InvalidDefinition(
+            f"Business rule {name!r} of {collection or 'no table'}: {error.message}",
+            detail=error.detail,
+            hint=error.hint,
+        ) from error
+
+
+def _compile(dictionary: Dictionary, values: Mapping[str, str]) -> Rule | None:
+    when = values.get("when") or "before"
+    if when not in ("before", "after") and when not in _IDLE_WHEN:
+        raise InvalidDefinition(
+            f"it runs {when!r}, which is no known time",
+            hint=did_you_mean(when, ("before", "after", *_IDLE_WHEN)),
+        )
+    collection = values.get("collection", "")
+    if collection in ("", "global"):
+        return None
+    table = dictionary.table(collection)
+    query = parse(values.get("filter_condition", ""))
+    condition, _ = resolve_query(dictionary, collection, query, Unknown.REFUSE, PROBE)
+    settings = tuple(
+        _setting(dictionary, table, given) for given in fields_set(values.get("template", ""))
+    )
+    abort = values.get("abort_action") == "true"
+    message = values.get("message", "") if values.get("add_message") == "true" else ""
+    operations = frozenset(
+        operation for operation in Operation if values.get(f"action_{operation.value}") == "true"
+    )
+    if when in _IDLE_WHEN or not operations or not (settings or abort or message):
+        return None
+    return Rule(
+        sys_id=values.get("sys_id", ""),
+        name=values.get("name", ""),
+        table=collection,
+        before=when == "before",
+        order=int(values.get("order") or 0),
+        operations=operations,
+        query=query,
+        condition=None if _is_dynamic(query.condition) else condition,
+        roles=values.get("role_conditions", ""),
+        settings=settings,
+        abort=abort,
+        message=message,
+    )
+
+
+def _setting(dictionary: Dictionary, table: Table, given: FieldValue) -> Setting:
+    field = _settable(table, given.field)
+    if isinstance(given.value, Copy):
+        other = dictionary.path(table.name, given.value.path)
+        if other.field.storage is Storage.NONE and not other.field.kind.journal:
+            raise InvalidDefinition(f"it copies {other.name}, which keeps no value")
+        return Setting(field=field, other=other)
+    text = given.value
+    if text.startswith(SCRIPT_PREFIX):
+        if PROBE(text) is None:
+            raise InvalidDefinition(
+                f"it sets {field.name} to {text!r}, which is no known expression",
+                hint="Known are javascript:current.<field>, javascript:gs.getUserID(), "
+                "gs.getUserName(), gs.getUserDisplayName(), gs.nowDateTime() and gs.now().",
+            )
+        return Setting(field=field, expression=text)
+    by_display = bool(text) and field.kind.reference and not _SYS_ID.fullmatch(text)
+    return Setting(field=field, text=canonical(field, text), by_display=by_display)
+
+
+def _settable(table: Table, name: str) -> Field:
+    field = table.fields.get(name)
+    if field is None:
+        raise InvalidField(table.name, name, table.fields)
+    if name in _FIXED or (field.storage is Storage.NONE and not field.kind.journal):
+        raise InvalidDefinition(f"it sets {name}, which no rule may set")
+    return field
+
+
+def _is_dynamic(condition: Condition) -> bool:
+    match condition:
+        case And() | Or():
+            return any(_is_dynamic(part) for part in condition.parts)
+        case Test():
+            return False
+        case _:
+            return asks_who_or_when(condition)
+
+
+def _walks(condition: Condition) -> bool:
+    match condition:
+        case And() | Or():
+            return any(_walks(part) for part in condition.parts)
+        case Test():
+            other = condition.other
+            return len(condition.path.steps) > 1 or (other is not None and len(other.steps) > 1)
+        case _:
+            return True

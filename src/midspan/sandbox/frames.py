@@ -1,0 +1,133 @@
+"""The messages between a session and its worker: a tag, a length, a body; used on both sides.
+
+Parent to worker: ``INIT`` once, then ``RUN`` (also as the answer to a call, for a nested run),
+``REPLY`` to a call, ``RESET`` at the end of a session. Worker to parent: ``HELLO`` or ``BROKEN``
+once, then ``CALL`` for each host call and ``DONE`` or ``FAILED`` for each run. Values are JSON text
+that only the two ends read: the worker hands it between the socket and the engine as it is.
+The worker imports this file, so it imports hardly anything itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from struct import Struct
+from typing import NamedTuple
+
+INIT, RUN, REPLY, RESET = b"I", b"R", b"V", b"E"
+HELLO, BROKEN, CALL, DONE, FAILED = b"H", b"B", b"C", b"D", b"F"
+
+# How a run failed: the first byte of a FAILED message's text. After the first two comes the JSON
+# description that bootstrap.js makes; SHORT is a throw while memory was nearly used up. After the
+# others comes the engine's plain text: time, processor time, ended by the parent, heap, others.
+THROWN, SHORT, WALL, CPU, STOPPED, MEMORY, ENGINE = b"t", b"n", b"w", b"c", b"s", b"m", b"x"
+
+FRESH, DISCARD = 1, 2
+
+_HEADER = Struct("!cI")
+_RUN = Struct("!BIddQII")
+_USAGE = Struct("!dQ")
+_INIT = Struct("!QIIII")
+HEADER_SIZE = _HEADER.size
+
+
+class RunOrder(NamedTuple):
+    """One script to run: seconds from now, bytes of heap and stack, first line, texts."""
+
+    flags: int
+    first_line: int
+    wall: float
+    cpu: float
+    memory: int
+    stack: int
+    text: str
+    variables: bytes
+
+
+class Usage(NamedTuple):
+    """What the worker process uses: processor seconds so far, resident bytes now."""
+
+    cpu: float
+    resident: int
+
+
+class Setup(NamedTuple):
+    """What a worker needs to know before its first script."""
+
+    memory: int
+    stack: int
+    depth: int
+    cpu: int
+    parent: int
+    prelude: list[tuple[int, str]]
+
+
+def frame(tag: bytes, body: bytes) -> bytes:
+    """Return the message as it goes over the socket."""
+    return _HEADER.pack(tag, len(body)) + body
+
+
+def read_frame(read: Callable[[int], bytes], limit: int) -> tuple[bytes, bytes]:
+    """Read one message with ``read(n)``, which returns exactly ``n`` bytes.
+
+    Raises:
+        ValueError: the message is longer than ``limit`` bytes.
+    """
+    tag, length = _HEADER.unpack(read(HEADER_SIZE))
+    if length > limit:
+        raise ValueError(f"a message of {length} bytes, at most {limit} are allowed")
+    return tag, read(length)
+
+
+def pack_run(order: RunOrder) -> bytes:
+    """Return the body of a RUN message."""
+    text = order.text.encode()
+    return _RUN.pack(*order[:6], len(text)) + text + order.variables
+
+
+def unpack_run(body: bytes) -> RunOrder:
+    """Return the order in the body of a RUN message."""
+    *numbers, length = _RUN.unpack_from(body)
+    end = _RUN.size + length
+    flags, first_line, wall, cpu, memory, stack = numbers
+    text = body[_RUN.size : end].decode()
+    return RunOrder(flags, first_line, wall, cpu, memory, stack, text, body[end:])
+
+
+def pack_outcome(usage: Usage, text: bytes) -> bytes:
+    """Return the body of a DONE or FAILED message."""
+    return _USAGE.pack(*usage) + text
+
+
+def unpack_outcome(body: bytes) -> tuple[Usage, bytes]:
+    """Return usage and text of a DONE or FAILED message.
+
+    Raises:
+        ValueError: it is shorter than its fixed part.
+    """
+    if len(body) < _USAGE.size:
+        raise ValueError("an outcome without figures")
+    return Usage(*_USAGE.unpack_from(body)), body[_USAGE.size :]
+
+
+def pack_setup(setup: Setup) -> bytes:
+    """Return the body of an INIT message."""
+    numbers = (setup.memory, setup.stack, setup.depth, setup.cpu, setup.parent)
+    parts = [_INIT.pack(*numbers)]
+    for first_line, text in setup.prelude:
+        raw = text.encode()
+        parts += [Struct("!II").pack(first_line, len(raw)), raw]
+    return b"".join(parts)
+
+
+def unpack_setup(body: bytes) -> Setup:
+    """Return the set-up in the body of an INIT message."""
+    entry = Struct("!II")
+    prelude = []
+    at = _INIT.size
+    while at < len(body):
+        first_line, length = entry.unpack_from(body, at)
+        at += entry.size
+        prelude.append((first_line, body[at : at + length].decode()))
+        at += length
+    memory, stack, depth, cpu, parent = _INIT.unpack_from(body)
+    return Setup(memory, stack, depth, cpu, parent, prelude)

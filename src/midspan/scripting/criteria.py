@@ -1,0 +1,159 @@
+"""What a script's GlideRecord asks for, turned into a query: conditions, order and window."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+from msgspec import Struct
+
+from midspan.query import (
+    ALWAYS,
+    And,
+    Condition,
+    Operator,
+    Or,
+    Order,
+    Query,
+    Term,
+    both,
+    format_query,
+    parse,
+    parse_term,
+)
+
+_NEW_SET = re.compile(r"(?<!\^)\^NQ")
+_FIELD = re.compile(r"[a-z0-9_.]+")
+_EMPTY = {Operator.EQUALS: Operator.IS_EMPTY, Operator.DIFFERS: Operator.IS_NOT_EMPTY}
+_VALUELESS = frozenset({Operator.IS_EMPTY, Operator.IS_NOT_EMPTY, Operator.ANYTHING})
+
+
+class Joined(Struct, frozen=True):
+    """A sub-query: keep rows whose ``own`` field is among the ``other`` fields of ``table``."""
+
+    table: str
+    own: str
+    other: str
+    conditions: list[dict[str, Any]]
+
+
+class Criteria(Struct, frozen=True):
+    """Everything that decides which rows a query returns, as the prelude sends it."""
+
+    table: str
+    secure: bool = False
+    conditions: list[dict[str, Any]] = []
+    order: list[tuple[str, bool]] = []
+    limit: int | None = None
+    window: tuple[int, int] | None = None
+
+    @property
+    def offset(self) -> int:
+        """How many rows to leave out."""
+        return self.window[0] if self.window and self.limit is None else 0
+
+    @property
+    def most(self) -> int | None:
+        """How many rows to return at most; None for all."""
+        if self.limit is not None or self.window is None:
+            return self.limit
+        return max(0, self.window[1] - self.window[0])
+
+
+Subquery = Callable[[Joined], str]
+"""Returns the comma-joined values that the ``own`` field may have."""
+
+
+class _Reader:
+    """Puts the parts of one query together; used once."""
+
+    def __init__(self, subquery: Subquery) -> None:
+        self._subquery = subquery
+        self._sets: list[Condition] = [ALWAYS]
+        self._order: list[Order] = []
+        self._invalid: list[str] = []
+
+    def read(self, item: dict[str, Any]) -> None:
+        if "text" in item:
+            self._text(str(item["text"]), item.get("terms") or [])
+        elif "join" in item:
+            joined = Joined(**item["join"])
+            self._add(Term(joined.own, Operator.IN, self._subquery(joined)))
+        else:
+            self._add(self._terms(item["terms"]))
+
+    def query(self, order: Sequence[tuple[str, bool]]) -> Query:
+        self._order += [Order(field, descending) for field, descending in order]
+        sets = self._sets
+        condition = sets[0] if len(sets) == 1 else Or(tuple(sets))
+        return Query(condition=condition, order=tuple(self._order), invalid=tuple(self._invalid))
+
+    def _add(self, condition: Condition) -> None:
+        self._sets[-1] = both(self._sets[-1], condition)
+
+    def _text(self, text: str, terms: Sequence[Sequence[str]]) -> None:
+        """``^NQ`` starts a new set; what is added later belongs to the last one."""
+        parts = _NEW_SET.split(text)
+        for position, part in enumerate(parts):
+            if position:
+                self._sets.append(ALWAYS)
+            query = parse(part)
+            last = position == len(parts) - 1
+            self._add(self._terms(terms, query.condition) if last else query.condition)
+            self._order += query.order
+            self._invalid += query.invalid
+
+    def _terms(self, terms: Sequence[Sequence[str]], condition: Condition = ALWAYS) -> Condition:
+        for joint, field, operator, value in terms:
+            term = self._term(field, operator, value)
+            if term is None:
+                continue
+            if condition == ALWAYS:
+                condition = term
+            elif joint == "or":
+                condition = Or((condition, term))
+            else:
+                condition = And((condition, term))
+        return condition
+
+    def _term(self, field: str, operator: str, value: str) -> Term | None:
+        known = operator_of(operator)
+        if known is None or not _FIELD.fullmatch(field):
+            self._invalid.append(f"{field}{operator}{value}")
+            return None
+        if known in _EMPTY and value in ("", "NULL"):
+            known = _EMPTY[known]
+        return Term(field, known, "" if known in _VALUELESS else value)
+
+
+def read_query(criteria: Criteria, subquery: Subquery) -> Query:
+    """Return the query that the calls on a GlideRecord describe."""
+    reader = _Reader(subquery)
+    for item in criteria.conditions:
+        reader.read(item)
+    return reader.query(criteria.order)
+
+
+@lru_cache(maxsize=256)
+def operator_of(text: str) -> Operator | None:
+    """Return the operator with this name in ``addQuery``, or None.
+
+    >>> operator_of("CONTAINS"), operator_of("not in"), operator_of("~")
+    (<Operator.CONTAINS: 'LIKE'>, <Operator.NOT_IN: 'NOT IN'>, None)
+    """
+    term = parse_term(f"x{text.upper()}0")
+    if term is None or term.field != "x":
+        return None
+    return term.operator if term.value in ("0", "") else None
+
+
+def is_readable(text: str) -> bool:
+    """Tell whether every part of an encoded query can be read.
+
+    >>> is_readable("active=true^ORDERBYname"), is_readable("active~true")
+    (True, False)
+    """
+    query = parse(text)
+    return not query.invalid and bool(format_query(query) or not text)

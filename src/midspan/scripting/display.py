@@ -1,0 +1,156 @@
+"""Display values for scripts: labels, referenced names, dates in the user's zone and format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from midspan.dictionary import Field, Storage
+from midspan.formats import dates
+from midspan.kernel.errors import InvalidValue, MidspanError
+from midspan.query import ALWAYS, Operator, ReadPlan, Test, both, display_path
+from midspan.records import RecordTransaction
+from midspan.security import Actor
+
+MASK = "********"
+_ALL_ENTRIES = 10_000
+
+
+def display_texts(
+    transaction: RecordTransaction, table: str, name: str, texts: Sequence[str], *, secure: bool
+) -> list[str]:
+    """Return what people see for values of one field, in order; one read for all references.
+
+    With ``secure`` a record that the actor may not read stays the id that it was.
+    """
+    field = transaction.dictionary.field(table, name)
+    if field.kind.secret:
+        return [MASK if text else "" for text in texts]
+    if field.kind.reference or field.kind.multiple:
+        return _referenced(transaction, field, texts, secure=secure)
+    return [_plain(transaction.actor, field, text) for text in texts]
+
+
+def stored_text(transaction: RecordTransaction, table: str, name: str, shown: str) -> str | None:
+    """Return the value that is displayed as ``shown``; None when there is none.
+
+    A text that is already a value of the field is returned as it is.
+    """
+    field = transaction.dictionary.field(table, name)
+    if not shown:
+        return ""
+    if field.kind.reference and field.reference in transaction.dictionary:
+        return _id_of(transaction, field.reference or "", shown)
+    if field.storage is Storage.DATETIME:
+        return _moment(transaction.actor, shown)
+    found = (choice.value for choice in field.choices if choice.label == shown)
+    return next(found, shown)
+
+
+def journal_text(
+    transaction: RecordTransaction, place: tuple[str, str, str], count: int, *, secure: bool
+) -> str:
+    """Return the newest ``count`` entries of a journal field (all for -1), newest first.
+
+    ``place`` is table, sys_id and field. With ``secure`` authors whom the actor may not read are
+    shown by their user names.
+    """
+    table, sys_id, name = place
+    entries = transaction.find(
+        "sys_journal_field",
+        f"element_id={sys_id}^element={name}^ORDERBYDESCsys_created_on",
+        limit=count if count > 0 else _ALL_ENTRIES,
+    )
+    label = transaction.dictionary.field(table, name).label
+    authors = {entry.get("sys_created_by") for entry in entries}
+    names = _user_names(transaction, authors, secure=secure)
+    shown = [
+        f"{_instant(transaction.actor, entry.get('sys_created_on'))} - "
+        f"{names.get(entry.get('sys_created_by'), entry.get('sys_created_by'))} ({label})\n"
+        f"{entry.get('value')}\n\n"
+        for entry in entries
+    ]
+    return "".join(shown)
+
+
+def _user_names(
+    transaction: RecordTransaction, users: Iterable[str], *, secure: bool
+) -> dict[str, str]:
+    wanted = tuple(sorted(user for user in users if user))
+    if not wanted:
+        return {}
+    columns = tuple(transaction.dictionary.path("sys_user", n) for n in ("user_name", "name"))
+    access = transaction.access.names(columns[1]) if secure else ALWAYS
+    condition = both(Test(columns[0], Operator.IN, wanted), access)
+    plan = ReadPlan(table="sys_user", columns=columns, condition=condition)
+    return {row[0]: row[1] for row in transaction.run(plan) if row[0] and row[1]}
+
+
+def _plain(actor: Actor, field: Field, text: str) -> str:
+    if field.choices:
+        return field.label_of(text) or text
+    if field.type == "glide_duration" and text:
+        return dates.duration_words(dates.parse_internal(text) - dates.EPOCH)
+    if field.storage is Storage.DATETIME:
+        return _instant(actor, text)
+    if field.storage is Storage.DATE and text and actor.date_format:
+        return dates.to_display(text, "UTC", actor.date_format)
+    return text
+
+
+def _instant(actor: Actor, text: str) -> str:
+    return dates.to_display(text, actor.time_zone or "UTC", instant_pattern(actor)) if text else ""
+
+
+def instant_pattern(actor: Actor) -> str:
+    """Return the date and time pattern that the actor chose, or the default."""
+    return f"{actor.date_format or 'yyyy-MM-dd'} {actor.time_format or 'HH:mm:ss'}"
+
+
+def _moment(actor: Actor, shown: str) -> str:
+    try:
+        return dates.from_display(shown, actor.time_zone or "UTC", instant_pattern(actor))
+    except MidspanError:
+        try:
+            return dates.format_internal(dates.parse_any(shown, actor.time_zone or "UTC"))
+        except InvalidValue:
+            return shown
+
+
+def _id_of(transaction: RecordTransaction, table: str, shown: str) -> str | None:
+    known = transaction.dictionary.table(table)
+    for name in (known.display, "sys_id"):
+        path = transaction.dictionary.path(table, name)
+        if path.field.kind.reference or path.field.storage is Storage.NONE:
+            continue
+        columns = (transaction.dictionary.path(table, "sys_id"),)
+        condition = Test(path, Operator.EQUALS, (shown,))
+        rows = transaction.run(ReadPlan(table=table, columns=columns, condition=condition, limit=1))
+        if rows:
+            return str(rows[0][0])
+    return None
+
+
+def _referenced(
+    transaction: RecordTransaction, field: Field, texts: Sequence[str], *, secure: bool
+) -> list[str]:
+    lists = [text.split(",") if field.kind.multiple else [text] for text in texts]
+    wanted = dict.fromkeys(part for parts in lists for part in parts if part)
+    names = _names(transaction, field.reference or "", tuple(wanted), secure=secure)
+    return [", ".join(names.get(part, part) for part in parts) for parts in lists]
+
+
+def _names(
+    transaction: RecordTransaction, table: str, sys_ids: tuple[str, ...], *, secure: bool
+) -> Mapping[str, str]:
+    dictionary = transaction.dictionary
+    if not sys_ids or table not in dictionary or dictionary.table(table).display == "sys_id":
+        return {}
+    own = dictionary.path(table, "sys_id")
+    shown = dictionary.path(table, dictionary.table(table).display)
+    if shown.field.storage is Storage.NONE:
+        return {}
+    shown = display_path(dictionary, table, shown) or shown
+    access = transaction.access.names(shown) if secure else ALWAYS
+    condition = both(Test(own, Operator.IN, sys_ids), access)
+    plan = ReadPlan(table=table, columns=(own, shown), condition=condition)
+    return {row[0]: row[1] or "" for row in transaction.run(plan) if row[0]}

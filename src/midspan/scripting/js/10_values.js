@@ -1,0 +1,65 @@
+// What the other files share: captured built-ins, texts of values, descriptions of tables.
+'use strict';
+const { apply: applyTo, get: reflectGet } = Reflect;
+const { create, defineProperty, freeze } = Object;
+const { isArray } = Array;
+const { parse: parseJson, stringify: toJsonText } = JSON;
+const hasOwn = Object.hasOwn;
+const textMethods = String.prototype;
+const STATE = Symbol('state');
+const TABLE_TABLES = ['sys_db_object', 'sys_dictionary', 'sys_dictionary_override', 'sys_choice'];
+
+// The text in which a value is stored: empty for nothing, lists joined by commas.
+function textOf(value) {
+  if (value === null || value === undefined) return '';
+  if (isArray(value)) return value.map(textOf).join(',');
+  return String(value);
+}
+
+function firstOf(value) {
+  return isArray(value) ? value[0] : value;
+}
+
+const described = new Map();
+
+// The description of a table, or null when there is none; see TableDescription in host code.
+function describe(name) {
+  let table = described.get(name);
+  if (table === undefined) {
+    table = __host('table.describe', [name]);
+    if (table !== null) {
+      table.index = create(null);
+      table.columns.forEach((column, position) => { table.index[column] = position; });
+      table.fields = Object.assign(create(null), table.fields);
+    }
+    described.set(name, table);
+  }
+  return table;
+}
+
+function forgetTables(written) {
+  if (TABLE_TABLES.includes(written)) described.clear();
+}
+
+// Java's list as scripts use it: size(), get(i), and an array besides.
+function javaList(values) {
+  const list = Array.from(values);
+  const methods = {
+    size() { return list.length; },
+    get(position) { return list[position]; },
+    contains(value) { return list.includes(value); },
+    isEmpty() { return list.length === 0; },
+  };
+  for (const name of Object.keys(methods)) defineProperty(list, name, { value: methods[name] });
+  return list;
+}
+
+function publish(name, value) {
+  defineProperty(globalThis, name, { value, writable: true, configurable: true });
+}
+
+const HTML = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
+
+function escapeHtml(text) {
+  return text.replace(/[&<>"']/g, (character) => HTML[character]);
+}

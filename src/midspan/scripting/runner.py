@@ -1,0 +1,218 @@
+"""Runs scripts for the instance: one session in a worker, host calls into a unit of commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from midspan.kernel.clock import Clock
+from midspan.kernel.errors import InvalidRequest
+from midspan.records import RecordTransaction
+from midspan.sandbox import (
+    JsonValue,
+    Limits,
+    PoolOptions,
+    SandboxPool,
+    SandboxSession,
+    Script,
+)
+from midspan.scripting.prelude import prelude, prepare
+from midspan.scripting.recordcalls import RecordCalls
+from midspan.scripting.systemcalls import SystemCalls
+from midspan.scripting.unit import Unit
+from midspan.scripting.view import View
+
+Calls = Mapping[str, Callable[..., Any]]
+_SESSION = "midspan.scripting.session"
+_DEFAULT_LIMITS = Limits()
+
+
+def open_pool(
+    size: int,
+    *,
+    clock: Clock | None = None,
+    limits: Limits = _DEFAULT_LIMITS,
+    options: PoolOptions | None = None,
+) -> SandboxPool:
+    """Return a pool whose workers know the objects of this package; whoever opens it closes it."""
+    return SandboxPool(size=size, prelude=(prelude(),), limits=limits, clock=clock, options=options)
+
+
+class ScriptSession:
+    """Scripts of one unit of work, run one after another in one worker by one thread.
+
+    They share a global scope, as the vendor's transform scripts do, unless the session was opened
+    from inside another script's host call: then each run has a scope of its own.
+
+    An importer keeps one session for all rows::
+
+        source, target = RecordView("imp_user", {}), RecordView("sys_user", {})
+        with runner.session(Enclosed(transaction)) as session:
+            for row in rows:
+                source.replace(row)
+                target.replace(stored or {}, operation="update" if stored else "insert")
+                value = session.answer(field_script, {"source": source, "target": target})
+                target.put("user_name", str(value))
+    """
+
+    def __init__(self, sandbox: SandboxSession, unit: Unit, *, nested: bool = False) -> None:
+        self.unit = unit
+        self._sandbox = sandbox
+        self._nested = nested
+        self._names: list[str] = []
+        self._views: Mapping[str, View] = {}
+        self._served: dict[str, tuple[View, int, int]] = {}
+        self._calls: dict[str, Callable[..., Any]] = {
+            **RecordCalls(unit, self._lend).calls(),
+            **SystemCalls(unit, self._lend, self._running).calls(),
+            "view.open": self._open_view,
+            "view.set": self._set_view,
+            "view.abort": self._abort_view,
+            "rest.open": _nothing,
+        }
+
+    def run(
+        self,
+        script: Script,
+        views: Mapping[str, View] | None = None,
+        variables: Mapping[str, JsonValue] | None = None,
+        *,
+        calls: Calls | None = None,
+        discard: bool = False,
+    ) -> JsonValue:
+        """Run a script and return its completion value.
+
+        ``views`` are the records it sees under ``source``, ``target``, ``current``, ``previous``;
+        ``variables`` become plain globals; ``calls`` are further host calls. With ``discard`` the
+        value is not looked at.
+
+        Raises:
+            ScriptError: it does not compile, it threw, or a limit was reached.
+        """
+        former_views, self._views = self._views, views or {}
+        former_calls, self._calls = self._calls, {**self._calls, **(calls or {})}
+        self._names.append(script.name)
+        try:
+            return self._sandbox.run(
+                Script(script.name, prepare(script)),
+                variables,
+                host=self._answer_call,
+                fresh=self._nested,
+                discard=discard,
+            )
+        finally:
+            self._names.pop()
+            self._views, self._calls = former_views, former_calls
+
+    def answer(
+        self,
+        script: Script,
+        views: Mapping[str, View] | None = None,
+        variables: Mapping[str, JsonValue] | None = None,
+    ) -> JsonValue:
+        """Run a script and return what it left in the variable ``answer``; None when nothing.
+
+        Raises:
+            ScriptError: as for ``run``.
+        """
+        asked = Script(script.name, f"{script.text}\n;answer")
+        return self.run(asked, views, {"answer": None, **(variables or {})})
+
+    @contextmanager
+    def _lend(self, write: bool, enforce: bool) -> Iterator[RecordTransaction]:
+        lend = self.unit.writing if write else self.unit.reading
+        with lend(enforce=enforce) as transaction:
+            transaction.locals.setdefault(_SESSION, self._sandbox)
+            yield transaction
+
+    def _answer_call(self, name: str, arguments: list[JsonValue]) -> JsonValue:
+        call = self._calls.get(name)
+        if call is None:
+            raise InvalidRequest(f"There is no host call {name!r}")
+        value: JsonValue = call(*arguments)
+        return value
+
+    def _running(self) -> str:
+        return self._names[-1] if self._names else ""
+
+    def _open_view(self, name: str, known: int) -> JsonValue:
+        """Return a view's record, ``{"version": -1}`` when the script has it, None without one."""
+        view = self._views.get(name)
+        if view is None:
+            return None
+        served = self._served.get(name)
+        if served is None or served[0] is not view or served[1] != view.version:
+            served = (view, view.version, served[2] + 1 if served else 1)
+            self._served[name] = served
+        if served[2] == known:
+            return {"version": -1}
+        return {
+            "version": served[2],
+            "table": view.table,
+            "operation": view.operation,
+            "before": dict(view.before),
+            "changed": dict(view.changed),
+        }
+
+    def _set_view(self, name: str, field: str, text: str) -> None:
+        if name in self._views:
+            self._views[name].set(field, text)
+
+    def _abort_view(self, name: str, refused: bool) -> None:
+        if name in self._views:
+            self._views[name].abort(refused)
+
+
+class ScriptRunner:
+    """Opens script sessions on a pool; one per instance, safe to use from many threads."""
+
+    def __init__(self, pool: SandboxPool) -> None:
+        self._pool = pool
+
+    @contextmanager
+    def session(self, unit: Unit, *, limits: Limits | None = None) -> Iterator[ScriptSession]:
+        """Open a session for a unit; inside a script's host call it is the same worker again.
+
+        Raises:
+            SandboxUnavailable: no worker was free in time.
+        """
+        enclosing = unit.enclosing
+        outer = enclosing.locals.get(_SESSION) if enclosing else None
+        if outer is not None:
+            yield ScriptSession(outer, unit, nested=True)
+            return
+        with self._pool.session(_refuse_call, limits=limits) as sandbox:
+            if enclosing is not None:
+                enclosing.locals[_SESSION] = sandbox
+            try:
+                yield ScriptSession(sandbox, unit)
+            finally:
+                if enclosing is not None:
+                    enclosing.locals.pop(_SESSION, None)
+
+    def run(
+        self,
+        script: Script,
+        variables: Mapping[str, JsonValue] | None = None,
+        *,
+        unit: Unit,
+        views: Mapping[str, View] | None = None,
+        limits: Limits | None = None,
+    ) -> JsonValue:
+        """Run one script in a session of its own and return its completion value.
+
+        Raises:
+            ScriptError: it does not compile, it threw, or a limit was reached.
+            SandboxUnavailable: no worker was free in time.
+        """
+        with self.session(unit, limits=limits) as session:
+            return session.run(script, views, variables)
+
+
+def _nothing(*_: JsonValue) -> None:
+    return None
+
+
+def _refuse_call(name: str, _: list[JsonValue]) -> JsonValue:
+    raise InvalidRequest(f"There is no host call {name!r} outside a script session")

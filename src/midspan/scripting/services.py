@@ -1,0 +1,222 @@
+"""Scripted REST services as records define them, and the table that finds a path's resource."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from msgspec import Struct
+
+from midspan.records import SnapshotPart
+from midspan.sandbox import Script
+from midspan.storage import Statements, Transaction
+
+DEFAULT_FORMATS = ("application/json", "application/xml", "text/xml")
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_NO_NAMESPACE = "global"
+
+
+class Resource(Struct, frozen=True, kw_only=True):
+    """One active resource with what it inherits from its API."""
+
+    sys_id: str
+    name: str
+    method: str
+    text: str
+    signed_in: bool
+    """Only for users who proved who they are."""
+    rules: tuple[str, ...] = ()
+    """Ids of access controls of which one has to grant; none: none is needed."""
+    consumes: tuple[str, ...] = DEFAULT_FORMATS
+    produces: tuple[str, ...] = DEFAULT_FORMATS
+
+    @property
+    def script(self) -> Script:
+        """The script under the name that errors report."""
+        return Script(f"sys_ws_operation.{self.sys_id}.operation_script", self.text)
+
+
+class Match(Struct, frozen=True):
+    """What a path led to: the resource with its path values, or the methods that it has."""
+
+    resource: Resource | None = None
+    path_params: Mapping[str, str] = {}
+    allowed: frozenset[str] = frozenset()
+
+
+@dataclass
+class _Node:
+    fixed: dict[str, _Node] = field(default_factory=dict)
+    any: _Node | None = None
+    resources: dict[str, tuple[Resource, tuple[str, ...]]] = field(default_factory=dict)
+
+
+class ServiceTable:
+    """Finds resources by path; a fixed segment beats ``{name}``. Never changes once it is built.
+
+    >>> table = ServiceTable()
+    >>> one = Resource(sys_id="1", name="one", method="GET", text="", signed_in=True)
+    >>> table.add("/api/x/orders/{id}", one)
+    >>> table.find("GET", "/api/x/orders/7").path_params
+    {'id': '7'}
+    >>> table.find("PUT", "/api/x/orders/7").allowed
+    frozenset({'GET'})
+    """
+
+    def __init__(self) -> None:
+        self._root = _Node()
+
+    def add(self, path: str, resource: Resource) -> None:
+        """Put a resource at a path; the first one there stays."""
+        node = self._root
+        names: list[str] = []
+        for segment in _segments(path):
+            if segment.startswith("{") and segment.endswith("}"):
+                names.append(segment[1:-1].strip())
+                node.any = node.any or _Node()
+                node = node.any
+            else:
+                node = node.fixed.setdefault(segment, _Node())
+        node.resources.setdefault(resource.method, (resource, tuple(names)))
+
+    def find(self, method: str, path: str) -> Match:
+        """Return what a decoded path leads to; no resource and no methods when it is unknown."""
+        allowed: set[str] = set()
+        for node, values in _reached(self._root, _segments(path), ()):
+            if method in node.resources:
+                resource, names = node.resources[method]
+                return Match(resource, dict(zip(names, values, strict=True)))
+            allowed |= node.resources.keys()
+        return Match(allowed=frozenset(allowed))
+
+
+def _segments(path: str) -> list[str]:
+    return [part for part in path.split("/") if part]
+
+
+def _reached(
+    node: _Node, segments: list[str], values: tuple[str, ...]
+) -> Iterator[tuple[_Node, tuple[str, ...]]]:
+    if not segments:
+        if node.resources:
+            yield node, values
+        return
+    head, *tail = segments
+    if head in node.fixed:
+        yield from _reached(node.fixed[head], tail, values)
+    if node.any is not None:
+        yield from _reached(node.any, tail, (*values, head))
+
+
+class _Version(Struct, frozen=True):
+    sys_id: str
+    definition: str
+    label: str
+    number: int
+    is_default: bool
+
+
+class _Definition(Struct, frozen=True, kw_only=True):
+    base: str
+    rules: tuple[str, ...]
+    consumes: tuple[str, ...]
+    produces: tuple[str, ...]
+    default: str
+    """Id of the version that answers without a version segment; empty for an unversioned API."""
+
+
+def load_services(transaction: Transaction) -> ServiceTable:
+    """Read all active services."""
+    sql = Statements("midspan.scripting", "services", transaction.dialect)
+    active = (transaction.dialect.name != "sqlite" or 1,)
+    versions = {row[0]: _version(row) for row in transaction.rows(sql["versions"], active)}
+    code = transaction.row(sql["company_code"])
+    namespace = (code[0] if code else None) or _NO_NAMESPACE
+    definitions = {
+        row[0]: _definition(row, versions.values(), namespace)
+        for row in transaction.rows(sql["definitions"], active)
+    }
+    table = ServiceTable()
+    for row in transaction.rows(sql["operations"], active):
+        definition, version = definitions.get(row[2]), versions.get(row[3])
+        if definition is None or (row[3] and version is None):
+            continue
+        resource = _resource(row, definition)
+        for base in _bases(definition, version):
+            table.add(f"{base}/{row[5] or ''}", resource)
+    return table
+
+
+SERVICES = SnapshotPart(
+    "services",
+    frozenset({"sys_ws_definition", "sys_ws_version", "sys_ws_operation"}),
+    lambda transaction, _: load_services(transaction),
+)
+"""The Scripted REST services; registered with the ``SnapshotHolder`` of the instance."""
+
+
+def _version(row: tuple[Any, ...]) -> _Version:
+    sys_id, definition, label, number, is_default = row
+    number = int(number or 1)
+    return _Version(sys_id, definition or "", label or f"v{number}", number, bool(is_default))
+
+
+def _definition(row: tuple[Any, ...], versions: Iterable[_Version], namespace: str) -> _Definition:
+    sys_id, service_id, own_namespace, base_uri, rules, *formats, default = row
+    base = base_uri or f"/api/{own_namespace or namespace}/{service_id or sys_id}"
+    own = [version for version in versions if version.definition == sys_id]
+    return _Definition(
+        base=base.rstrip("/"),
+        rules=_listed(rules),
+        consumes=_formats(formats[0], formats[1], DEFAULT_FORMATS),
+        produces=_formats(formats[2], formats[3], DEFAULT_FORMATS),
+        default=_default_version(own, default),
+    )
+
+
+def _default_version(versions: list[_Version], named: str | None) -> str:
+    """The one named by the API, else the one marked, else the latest."""
+    if not versions:
+        return ""
+    best = max(versions, key=lambda v: (v.sys_id == named, v.is_default, v.number))
+    return best.sys_id
+
+
+def _bases(definition: _Definition, version: _Version | None) -> Iterator[str]:
+    """Yield the paths of a version: with its segment before the API's id, and plain for one."""
+    if version is None:
+        yield definition.base
+        return
+    head, _, service = definition.base.rpartition("/")
+    yield f"{head}/{version.label}/{service}"
+    if version.sys_id == definition.default:
+        yield definition.base
+
+
+def _resource(row: tuple[Any, ...], definition: _Definition) -> Resource:
+    (sys_id, name, _, _, method, _, text, signed_in, with_rules, rules, *formats) = row
+    needed = _listed(rules) or definition.rules
+    return Resource(
+        sys_id=sys_id,
+        name=name or "",
+        method=(method or "GET").upper(),
+        text=text or "",
+        signed_in=_on(signed_in),
+        rules=needed if _on(with_rules) else (),
+        consumes=_formats(formats[0], formats[1], definition.consumes),
+        produces=_formats(formats[2], formats[3], definition.produces),
+    )
+
+
+def _on(value: object) -> bool:
+    """Both ``requires_…`` flags count as set unless they are false."""
+    return value is None or bool(value)
+
+
+def _listed(text: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+def _formats(text: str | None, customized: object, otherwise: tuple[str, ...]) -> tuple[str, ...]:
+    return (_listed(text.lower()) if customized and text else ()) or otherwise

@@ -1,0 +1,236 @@
+"""Why an actor may or may not do something: every rule that was looked at, and what came of it.
+
+Pure: it goes through names and rules in the order in which ``Access`` does and tells the steps; the
+answer itself is asked of ``Access``, so that an explanation never says anything else than what
+happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from msgspec import Struct
+
+from midspan.dictionary import FieldPath
+from midspan.query import ALWAYS, NEVER, And, Condition, Or, Test, evaluate
+from midspan.security.access import Access, AccessRule
+from midspan.security.attachment import ATTACHMENT
+from midspan.security.journal import JOURNAL
+
+Getter = Callable[[FieldPath], str]
+
+
+class TestSeen(Struct, frozen=True):
+    """One comparison of a condition, with the value that the record has and the outcome."""
+
+    __test__ = False
+
+    test: str
+    value: str
+    holds: bool
+
+
+class RuleSeen(Struct, frozen=True, kw_only=True):
+    """One rule that was looked at."""
+
+    sys_id: str
+    name: str
+    roles: tuple[str, ...]
+    condition: str
+    outcome: str
+    """``grants``, ``refuses`` or ``depends``: on the record, which was not given."""
+    reason: str
+    tests: tuple[TestSeen, ...] = ()
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """One level of the decision, ``table`` or ``field``."""
+
+    level: str
+    operation: str
+    names: tuple[str, ...]
+    """The names looked for, the most specific first."""
+    decided_by: str
+    """The first name that has a rule; empty when none has."""
+    rules: tuple[RuleSeen, ...]
+    outcome: str
+    reason: str
+
+
+class Explanation(Struct, frozen=True, kw_only=True):
+    """The decision about one operation, and how it came about."""
+
+    table: str
+    operation: str
+    field: str
+    decision: str
+    """``allowed``, ``refused`` or ``depends``: on the record, which was not given."""
+    steps: tuple[Step, ...]
+
+
+def explain(
+    access: Access, table: str, operation: str, field: str = "", get: Getter | None = None
+) -> Explanation:
+    """Explain an operation on rows of exactly ``table``, or on a field of them.
+
+    Who changes or deletes a record has to read it, too. ``get`` returns the values of one record
+    at ``paths_for`` it; without it a condition leaves the decision open.
+    """
+    steps = [_table_step(access, table, each, get) for each in _operations(operation)]
+    if field:
+        steps.append(_field_step(access, table, field, operation))
+    outcomes = [step.outcome for step in steps]
+    decision = "allowed"
+    if "refuses" in outcomes:
+        decision = "refused"
+    elif "depends" in outcomes:
+        decision = "depends"
+    return Explanation(
+        table=table, operation=operation, field=field, decision=decision, steps=tuple(steps)
+    )
+
+
+def paths_for(access: Access, table: str, operation: str) -> tuple[FieldPath, ...]:
+    """Return the paths that the conditions of the rules test."""
+    found: dict[str, FieldPath] = {}
+    for each in _operations(operation):
+        _, rules = _deciding(access, access.table_names(table), each)
+        conditions = [access.granted(rule, table) for rule in rules]
+        for path in _paths((*conditions, access.class_rows(table, each))):
+            found[path.name] = path
+    return tuple(found.values())
+
+
+def _operations(operation: str) -> tuple[str, ...]:
+    return ("read", operation) if operation in ("write", "delete") else (operation,)
+
+
+def _paths(conditions: Iterable[Condition]) -> Iterator[FieldPath]:
+    for condition in conditions:
+        match condition:
+            case Test():
+                yield condition.path
+                if condition.other is not None:
+                    yield condition.other
+            case And() | Or():
+                yield from _paths(condition.parts)
+
+
+def _table_step(access: Access, table: str, operation: str, get: Getter | None) -> Step:
+    names = access.table_names(table)
+    decided_by, rules = _deciding(access, names, operation)
+    seen = tuple(_rule(access, rule, table, get) for rule in rules)
+    outcome = _outcome(access.class_rows(table, operation), get)
+    reason = _why(access, decided_by, outcome)
+    if table in (JOURNAL, ATTACHMENT) and operation == "read":
+        reason += "; besides, the record that the row belongs to has to be readable"
+    return Step(
+        level="table",
+        operation=operation,
+        names=names,
+        decided_by=decided_by,
+        rules=seen,
+        outcome=outcome,
+        reason=reason,
+    )
+
+
+def _field_step(access: Access, table: str, field: str, operation: str) -> Step:
+    names = access.field_names(table, field)
+    decided_by, rules = _deciding(access, names, operation)
+    if not rules and operation == "create":
+        decided_by, rules = _deciding(access, names, "write")
+    seen = tuple(_rule(access, rule, table, None, field=True) for rule in rules)
+    outcome = "grants" if access.field(table, field, operation) else "refuses"
+    reason = _why(access, decided_by, outcome) if rules else "no rule: what holds for the table"
+    if operation == "read" and access.dictionary.field(table, field).kind.secret:
+        reason = "a secret is never read, whatever the rules say"
+    elif outcome == "refuses" and (not rules or any(rule.outcome == "grants" for rule in seen)):
+        reason = "a table that extends this one hides the field in its rows"
+    return Step(
+        level="field",
+        operation=operation,
+        names=names,
+        decided_by=decided_by,
+        rules=seen,
+        outcome=outcome,
+        reason=reason,
+    )
+
+
+def _deciding(access: Access, names: Iterable[str], operation: str) -> tuple[str, list[AccessRule]]:
+    for name in names:
+        rules = access.rules(name, operation)
+        if rules:
+            return name, rules
+    return "", []
+
+
+def _why(access: Access, decided_by: str, outcome: str) -> str:
+    if access.actor.trusted:
+        return "the system itself: no rule applies"
+    if not decided_by:
+        return "no rule: for the role admin only"
+    grants = {
+        "grants": "a rule grants, and one is enough",
+        "refuses": "no rule grants",
+        "depends": "a rule grants for the records that meet its condition",
+    }
+    return f"{decided_by} is the most specific name with a rule; {grants[outcome]}"
+
+
+def _rule(
+    access: Access, rule: AccessRule, table: str, get: Getter | None, *, field: bool = False
+) -> RuleSeen:
+    condition = access.granted(rule, table)
+    outcome = _outcome(condition, get)
+    if field and condition != ALWAYS:
+        outcome = "refuses"
+    return RuleSeen(
+        sys_id=rule.sys_id,
+        name=rule.name,
+        roles=tuple(sorted(rule.roles)),
+        condition=rule.condition,
+        outcome=outcome,
+        reason=_reason(access, rule, outcome, field=field),
+        tests=tuple(_tests(condition, get)) if get is not None else (),
+    )
+
+
+def _reason(access: Access, rule: AccessRule, outcome: str, *, field: bool) -> str:
+    actor = access.actor
+    if actor.trusted or (actor.is_admin and rule.admin_overrides):
+        return "admin passes this rule"
+    if rule.is_empty:
+        return "a rule without role, condition and script grants nothing"
+    if rule.scripted:
+        return "its script cannot be evaluated here, and so it grants nothing"
+    held = sorted(rule.roles & actor.roles)
+    if rule.roles and not held:
+        return f"needs one of the roles {', '.join(sorted(rule.roles))}"
+    has = f"has the role {', '.join(held)}" if held else "asks for no role"
+    if not rule.condition:
+        return has
+    if field and outcome == "refuses":
+        return f"{has}; the condition of a field's rule grants only where it holds for all records"
+    meets = {"grants": "holds", "refuses": "does not hold", "depends": "depends on the record"}
+    return f"{has}; its condition {meets[outcome]}"
+
+
+def _outcome(condition: Condition, get: Getter | None) -> str:
+    if condition == ALWAYS:
+        return "grants"
+    if condition == NEVER:
+        return "refuses"
+    if get is None:
+        return "depends"
+    return "grants" if evaluate(condition, get) else "refuses"
+
+
+def _tests(condition: Condition, get: Getter) -> Iterator[TestSeen]:
+    match condition:
+        case Test():
+            yield TestSeen(str(condition), get(condition.path), evaluate(condition, get))
+        case And() | Or():
+            for part in condition.parts:
+                yield from _tests(part, get)

@@ -1,0 +1,245 @@
+"""SQLite: one writer connection, readers from a pool, write-ahead log."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from midspan.kernel.errors import Conflict, DuplicateKey, Unavailable
+from midspan.storage.callbacks import Callbacks
+from midspan.storage.copytext import decode_copy_line
+from midspan.storage.database import Params, Row
+from midspan.storage.dialect import SQLITE, Dialect, register_functions
+
+MINIMUM_VERSION = (3, 40, 0)
+MAX_READERS = 16
+MAPPED = 256 * 1024 * 1024
+"""Bytes of the file that readers see without copying; they share them."""
+
+
+class SqliteTransaction:
+    """A transaction on one SQLite connection."""
+
+    dialect: Dialect = SQLITE
+
+    def __init__(self, connection: sqlite3.Connection, callbacks: Callbacks | None = None) -> None:
+        self._connection = connection
+        self._callbacks = callbacks or Callbacks()
+        self._depth = 0
+        self.after_commit: Callable[[Callable[[], None]], None] = self._callbacks.after_commit
+        self.after_rollback: Callable[[Callable[[], None]], None] = self._callbacks.after_rollback
+
+    def rows(self, sql: str, params: Params = ()) -> list[Row]:
+        """Return all rows of a query."""
+        return self._connection.execute(sql, params).fetchall()
+
+    def row(self, sql: str, params: Params = ()) -> Row | None:
+        """Return the first row of a query, or None."""
+        found: Row | None = self._connection.execute(sql, params).fetchone()
+        return found
+
+    def stream(self, sql: str, params: Params = (), size: int = 1000) -> Iterator[list[Row]]:
+        """Yield the rows of a query in lists of at most ``size``."""
+        cursor = self._connection.execute(sql, params)
+        while rows := cursor.fetchmany(size):
+            yield rows
+
+    def execute(self, sql: str, params: Params = ()) -> int:
+        """Run a statement; return the number of rows touched."""
+        with _translated():
+            return self._connection.execute(sql, params).rowcount
+
+    def execute_many(self, sql: str, params: Iterable[Params]) -> None:
+        """Run a statement for each set of parameters."""
+        with _translated():
+            self._connection.executemany(sql, params)
+
+    def copy_blocks(self, table: str, columns: Sequence[str], blocks: Iterable[bytes]) -> int:
+        """Load COPY text rows in one tight loop; a row's last line may span two blocks."""
+        names = ", ".join(SQLITE.quote(column) for column in columns)
+        marks = ", ".join("?" * len(columns))
+        sql = f"INSERT INTO {SQLITE.quote(table)} ({names}) VALUES ({marks})"  # noqa: S608 - quoted
+        total = 0
+        for block in blocks:
+            lines = block.decode().split("\n")
+            rows = [decode_copy_line(line) for line in lines if line]
+            self.execute_many(sql, rows)
+            total += len(rows)
+        return total
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo the block's writes when it raises."""
+        self._depth += 1
+        name = f"s{self._depth}"
+        self._connection.execute(f"SAVEPOINT {name}")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute(f"ROLLBACK TO {name}")
+            self._connection.execute(f"RELEASE {name}")
+            raise
+        else:
+            self._connection.execute(f"RELEASE {name}")
+        finally:
+            self._depth -= 1
+
+
+class SqliteDatabase:
+    """A database in one file.
+
+    ``ephemeral`` trades durability for speed: for tests and throw-away instances only.
+    """
+
+    dialect: Dialect = SQLITE
+    single_writer = True
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        ephemeral: bool = False,
+        lock_timeout: timedelta = timedelta(seconds=30),
+    ) -> None:
+        if sqlite3.sqlite_version_info < MINIMUM_VERSION:
+            raise Unavailable(
+                f"SQLite {sqlite3.sqlite_version} is too old",
+                hint="Midspan needs SQLite 3.40 or newer.",
+            )
+        self.path = path
+        self._ephemeral = ephemeral
+        self._timeout = lock_timeout.total_seconds()
+        self._write_lock = threading.Lock()
+        self._owner: int | None = None
+        self._writer = self._connect(readonly=False)
+        self._idle: deque[sqlite3.Connection] = deque()
+        self._prompt: sqlite3.Connection | None = None
+        self._slots = threading.BoundedSemaphore(MAX_READERS)
+        self._closed = False
+
+    def _connect(self, *, readonly: bool, timeout: float | None = None) -> sqlite3.Connection:
+        mode = "ro" if readonly else "rwc"
+        connection = sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=self._timeout if timeout is None else timeout,
+            cached_statements=512,
+        )
+        register_functions(connection)
+        if not readonly:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute(f"PRAGMA synchronous={'OFF' if self._ephemeral else 'FULL'}")
+        # KiB for pages. Readers are many; they look at the operating system's cache itself.
+        connection.execute(f"PRAGMA cache_size=-{4_000 if readonly else 16_000}")
+        if readonly:
+            connection.execute(f"PRAGMA mmap_size={MAPPED}")
+        connection.execute("PRAGMA temp_store=MEMORY")
+        return connection
+
+    @contextmanager
+    def read(self) -> Iterator[SqliteTransaction]:
+        """Read from one snapshot; any number of readers run beside the writer."""
+        if not self._slots.acquire(timeout=self._timeout):
+            raise Unavailable("Too many readers at once", hint="Try again in a moment.")
+        try:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                connection = self._connect(readonly=True)
+            try:
+                connection.execute("BEGIN")
+                yield SqliteTransaction(connection)
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                self._give_back(connection)
+        finally:
+            self._slots.release()
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        if self._closed:
+            connection.close()
+        else:
+            self._idle.append(connection)
+
+    def rows_at_once(self, sql: str, params: Params = ()) -> list[Row] | None:
+        """Run one query on a connection of its own that waits for no lock; None when it met one.
+
+        Only one thread, that of the event loop, may call this.
+        """
+        if self._prompt is None:
+            self._prompt = self._connect(readonly=True, timeout=0.0)
+        try:
+            return self._prompt.execute(sql, params).fetchall()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                return None
+            raise
+
+    @contextmanager
+    def write(self) -> Iterator[SqliteTransaction]:
+        """Write alone; commits when the block ends, undoes everything when it raises."""
+        if self._owner == threading.get_ident():
+            raise Conflict(
+                "A write transaction is already open in this thread",
+                hint="Pass the open transaction on instead of opening another.",
+            )
+        if not self._write_lock.acquire(timeout=self._timeout):
+            raise Unavailable("The database is busy", hint="Try again in a moment.")
+        callbacks = Callbacks()
+        committed = False
+        try:
+            self._owner = threading.get_ident()
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield SqliteTransaction(self._writer, callbacks)
+                self._writer.execute("COMMIT")
+                committed = True
+            except BaseException:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
+        finally:
+            self._owner = None
+            self._write_lock.release()
+            callbacks.finish(committed=committed)
+
+    def backup(self, path: str) -> None:
+        """Copy the committed state into a new file, page by page."""
+        source = self._connect(readonly=True)
+        target = sqlite3.connect(path)
+        try:
+            source.backup(target)
+        finally:
+            target.close()
+            source.close()
+
+    def close(self) -> None:
+        """Close every connection once its transaction ended."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+        if self._prompt is not None:
+            self._prompt.close()
+            self._prompt = None
+        with self._write_lock:
+            self._writer.close()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.IntegrityError as error:
+        if "UNIQUE" in str(error):
+            raise DuplicateKey(
+                "A record with this value exists already", detail=str(error)
+            ) from error
+        raise

@@ -1,0 +1,1 @@
+"""Built-in table apps: one folder each, YAML and JavaScript, no Python."""

@@ -1,0 +1,1 @@
+"""The agent's probes: one file each, found by listing this package."""

@@ -1,0 +1,1 @@
+"""The spokes that come with Midspan: one folder each, written only against ``midspan_sdk``."""

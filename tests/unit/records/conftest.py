@@ -1,0 +1,19 @@
+"""One instance per database for the tests of records; each test works in its own records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from midspan.instance import Instance
+from midspan.kernel.clock import ManualClock
+from midspan.testing import open_instance
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def instance(request: pytest.FixtureRequest, new_database: Callable[[], str]) -> Iterator[Instance]:
+    """Return an open instance on each database in turn."""
+    url = new_database() if request.param == "postgresql" else ""
+    with open_instance(url, clock=ManualClock()) as opened:
+        yield opened

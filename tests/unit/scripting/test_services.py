@@ -1,0 +1,92 @@
+"""The table of Scripted REST services: where each resource is and what it inherits."""
+
+from __future__ import annotations
+
+import pytest
+
+from midspan.instance import Instance
+from midspan.records import insert, update
+from midspan.scripting.services import SERVICES, Match
+from midspan.security import SYSTEM
+
+
+def make(instance: Instance, table: str, **values: str) -> str:
+    with instance.records.write(SYSTEM, enforce=False) as transaction:
+        return transaction.apply(insert(table, values)).sys_id
+
+
+def find(instance: Instance, path: str, method: str = "GET") -> Match:
+    return instance.holder.current().part(SERVICES).find(method, path)
+
+
+def test_a_service_without_namespace_is_global(instance: Instance) -> None:
+    service = make(instance, "sys_ws_definition", name="A", service_id="plain")
+    make(instance, "sys_ws_operation", web_service_definition=service, relative_path="/x")
+    assert find(instance, "/api/global/plain/x").resource is not None
+    assert find(instance, "/api/global/plain").resource is None
+
+
+def test_a_base_path_is_taken_as_it_is(instance: Instance) -> None:
+    service = make(
+        instance, "sys_ws_definition", name="B", service_id="b", base_uri="/api/12345/based/"
+    )
+    make(instance, "sys_ws_operation", web_service_definition=service, relative_path="")
+    assert find(instance, "/api/12345/based").resource is not None
+
+
+def test_formats_and_rules_are_inherited_or_replaced(instance: Instance) -> None:
+    service = make(
+        instance,
+        "sys_ws_definition",
+        name="C",
+        service_id="c",
+        produces="text/XML",
+        produces_customized="true",
+        consumes="text/plain",
+        enforce_acl="r1,r2",
+    )
+    for path, more in {
+        "/as_is": {},
+        "/own": {"produces": "a/b, c/d", "produces_customized": "true", "enforce_acl": "r3"},
+        "/off": {"requires_acl_authorization": "false"},
+        "/open": {"requires_authentication": "false"},
+    }.items():
+        values = {"web_service_definition": service, "relative_path": path, **more}
+        make(instance, "sys_ws_operation", **values)
+    found = {
+        name: find(instance, f"/api/global/c/{name}").resource
+        for name in ("as_is", "own", "off", "open")
+    }
+    as_is, own, off, public = found.values()
+    assert as_is is not None
+    assert own is not None
+    assert off is not None
+    assert public is not None
+    assert as_is.produces == ("text/xml",)
+    assert as_is.consumes == ("application/json", "application/xml", "text/xml")
+    assert own.produces == ("a/b", "c/d")
+    assert (as_is.rules, own.rules, off.rules) == (("r1", "r2"), ("r3",), ())
+    assert (as_is.signed_in, public.signed_in) == (True, False)
+
+
+def test_an_inactive_service_is_not_there(instance: Instance) -> None:
+    service = make(instance, "sys_ws_definition", name="D", service_id="d")
+    make(instance, "sys_ws_operation", web_service_definition=service, http_method="PATCH")
+    assert find(instance, "/api/global/d", "PATCH").resource is not None
+    assert find(instance, "/api/global/d", "GET").allowed == {"PATCH"}
+    with instance.records.write(SYSTEM, enforce=False) as transaction:
+        transaction.apply(update("sys_ws_definition", service, {"active": "false"}))
+    assert find(instance, "/api/global/d", "PATCH") == Match()
+
+
+def test_an_uncommitted_service_is_not_served(instance: Instance) -> None:
+    def define_and_undo() -> None:
+        with instance.records.write(SYSTEM, enforce=False) as transaction:
+            values = {"name": "E", "service_id": "undone"}
+            service = transaction.apply(insert("sys_ws_definition", values)).sys_id
+            transaction.apply(insert("sys_ws_operation", {"web_service_definition": service}))
+            raise RuntimeError("undo")
+
+    with pytest.raises(RuntimeError, match="undo"):
+        define_and_undo()
+    assert find(instance, "/api/global/undone") == Match()
