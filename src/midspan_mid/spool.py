@@ -49,6 +49,11 @@ class SpooledJob:
         """Note durably that the probe begins now."""
         write_durably(self.path / "started", b"")
 
+    def unmark_started(self) -> None:
+        """Take the mark back durably: the probe did not begin after all."""
+        (self.path / "started").unlink()
+        sync_directory(self.path)
+
     def add_block(self, number: int, frame: bytes) -> None:
         """Store a block durably."""
         write_durably(self._block(number), frame)

@@ -154,6 +154,9 @@ class Work:
         if self._stopped:
             return Ended(code=self._stopped, text="The job was not started")
         await asyncio.to_thread(self.spooled.mark_started)
+        if self._stopped:  # while the mark was written: nothing runs yet that `stop` could end
+            await asyncio.to_thread(self.spooled.unmark_started)
+            return Ended(code=self._stopped, text="The job was not started")
         place = self._place
         context = JobContext(
             self.job, place.targets, stream, place.identity, place.client.state.mid_sys_id

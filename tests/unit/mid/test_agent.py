@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from midspan_mid.agent import Agent, Surroundings
 from midspan_mid.cli import introduce
 from midspan_mid.errors import EnrolmentRefused, IdentityRefused
 from midspan_mid.identity import Identity
+from midspan_mid.spool import SpooledJob
+from midspan_mid.state import ExecutedJobs
+from midspan_mid.work import Work
 from midspan_sdk import ProbeContext, Struct, probe
 
 from .conftest import URL, MidLab, eventually
@@ -357,6 +361,40 @@ def test_a_stopped_agent_hands_back_or_admits(lab: MidLab, repeatable: bool) -> 
             assert offer.completion is not None
             assert offer.completion.error_code == "outcome_unknown"
         assert list(lab.home.spool.iterdir()) == []
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("repeatable", [True, False])
+def test_stopped_while_the_start_is_noted(
+    lab: MidLab, monkeypatch: pytest.MonkeyPatch, repeatable: bool
+) -> None:
+    """Nothing began, so the job goes back whole, whether it may run twice or not."""
+    noted, stopped = threading.Event(), threading.Event()
+    mark, stop = SpooledJob.mark_started, Work.stop
+
+    def slow_mark(spooled: SpooledJob) -> None:
+        mark(spooled)
+        noted.set()
+        assert stopped.wait(10)
+
+    def telling_stop(work: Work, code: str) -> None:
+        stop(work, code)
+        stopped.set()
+
+    monkeypatch.setattr(SpooledJob, "mark_started", slow_mark)
+    monkeypatch.setattr(Work, "stop", telling_stop)
+
+    async def scenario() -> None:
+        await lab.enrol()
+        gate = Gate()
+        offer = lab.instance.offer("Gate", {}, repeatable=repeatable)
+        async with lab.running(probes={"Gate": gate.probe}):
+            await eventually(noted.is_set)
+        assert (offer.state, offer.releases) == ("ready", ["the agent stops"])
+        assert gate.starts == 0
+        assert list(lab.home.spool.iterdir()) == []
+        assert offer.id not in ExecutedJobs(lab.home)
 
     asyncio.run(scenario())
 
