@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 
 from midspan.api.request import Request
 from midspan.api.response import Response, json_response
 from midspan.api.router import Public, Route
 from midspan.kernel.errors import MidspanError, Unavailable
+
+PATIENCE = timedelta(seconds=2)
+"""How long ``/readyz`` waits for a connection: less than a load balancer waits for the answer."""
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +48,7 @@ def ready(request: Request) -> Response:
     Whatever stands in the way, the answer is the same: send requests elsewhere and ask again.
     """
     try:
-        with request.parts.records.database.read() as transaction:
+        with request.parts.records.database.read(within=PATIENCE) as transaction:
             if transaction.row("SELECT 1") is None:
                 raise Unavailable("The database does not answer")
         for check in request.parts.readiness:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from typing import Any, Protocol
 
 from midspan.storage.dialect import Dialect
@@ -69,8 +70,12 @@ class Database(Protocol):
     single_writer: bool
     """True where a second write transaction would wait for the first one's end (SQLite)."""
 
-    def read(self) -> AbstractContextManager[Transaction]:
-        """Open a transaction that only reads; sees committed data."""
+    def read(self, within: timedelta | None = None) -> AbstractContextManager[Transaction]:
+        """Open a transaction that only reads; sees committed data.
+
+        Raises:
+            Unavailable: no connection ``within`` that time, or within the configured one.
+        """
         ...
 
     def rows_at_once(self, sql: str, params: Params = ()) -> list[Row] | None:

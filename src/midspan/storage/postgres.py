@@ -138,17 +138,18 @@ class PostgresDatabase:
         connection.execute("SET lock_timeout = '30s'")
 
     @contextmanager
-    def _connection(self) -> Iterator[_Connection]:
+    def _connection(self, within: timedelta | None = None) -> Iterator[_Connection]:
+        seconds = within.total_seconds() if within else self._timeout
         try:
-            with self._pool.connection(timeout=self._timeout) as connection:
+            with self._pool.connection(timeout=seconds) as connection:
                 yield connection
         except PoolTimeout as error:
             raise Unavailable("No database connection is free", detail=str(error)) from error
 
     @contextmanager
-    def read(self) -> Iterator[PostgresTransaction]:
+    def read(self, within: timedelta | None = None) -> Iterator[PostgresTransaction]:
         """Read committed data; each statement sees the newest."""
-        with self._connection() as connection:
+        with self._connection(within) as connection:
             yield PostgresTransaction(connection)
 
     def rows_at_once(self, sql: str, params: Params = ()) -> list[Row] | None:

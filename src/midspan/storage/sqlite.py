@@ -144,9 +144,9 @@ class SqliteDatabase:
         return connection
 
     @contextmanager
-    def read(self) -> Iterator[SqliteTransaction]:
+    def read(self, within: timedelta | None = None) -> Iterator[SqliteTransaction]:
         """Read from one snapshot; any number of readers run beside the writer."""
-        if not self._slots.acquire(timeout=self._timeout):
+        if not self._slots.acquire(timeout=within.total_seconds() if within else self._timeout):
             raise Unavailable("Too many readers at once", hint="Try again in a moment.")
         try:
             try:
