@@ -56,9 +56,10 @@ class Wire:
         if user != "nobody":
             token = base64.b64encode(f"{user}:{PASSWORD}".encode()).decode()
             headers.setdefault("Authorization", f"Basic {token}")
+        path = request["path"]
         return self._send(
             request["method"],
-            request["path"],
+            f"{self.base}{path}" if path.startswith("//") else path,  # else httpx takes a host
             headers=headers,
             params=request.get("query"),
             json=request.get("json"),

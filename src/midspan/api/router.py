@@ -21,7 +21,8 @@ that over ``{name}``, that over ``{name:path}``. Arguments are in ``request.argu
 ``/api/now`` a route also exists with ``/v1`` and ``/v2`` after ``now``: see ``versioned``.
 
 Paths are decoded once. What is still encoded after that, empty segments, dots, semicolons,
-backslashes and control characters never reach a route.
+backslashes and control characters never reach a route. One exception: clients that put a slash
+behind the host and another before the path mean ``/api/…`` by ``//api/…``.
 """
 
 from __future__ import annotations
@@ -127,6 +128,8 @@ def normal_path(raw: bytes) -> str:
 
     >>> normal_path(b"/api/now/table/incident/")
     '/api/now/table/incident'
+    >>> normal_path(b"//api/now/table/incident")
+    '/api/now/table/incident'
     >>> normal_path(b"/public/..%2fapi")
     Traceback (most recent call last):
     ...
@@ -139,6 +142,8 @@ def normal_path(raw: bytes) -> str:
         path = unquote_to_bytes(raw).decode()
     except UnicodeDecodeError as error:
         raise UnknownPath from error
+    if path.startswith("//api/"):
+        path = path[1:]
     segments = path.split("/")
     if not path.startswith("/") or _UNSAFE.search(path) or "." in segments or ".." in segments:
         raise UnknownPath
