@@ -27,14 +27,17 @@ serve: setup  ## Run an instance that keeps its data in ./var.
 	$(BIN)/midspan serve --data var $(ARGS)
 
 test: setup  ## Run the test suite; ARGS is passed to pytest.
-	$(if $(CI),$(MAKE) system-programs,)
+	$(if $(CI),$(MAKE) system-programs clients,)
 	$(BIN)/pytest -n $(WORKERS) $(SHARED) $(ARGS)
 
-test-system: setup system-programs  ## Install the Debian programs some tests need, and run all tests.
+test-system: setup system-programs clients  ## Install the Debian programs some tests need, and run all tests.
 	CI=1 $(BIN)/pytest -n $(WORKERS) $(SHARED) $(ARGS)
 
 system-programs:
 	bash tests/system/install-programs.sh
+
+clients: setup  ## Install the clients that tests/clients runs, into .clients.
+	$(BIN)/python tests/clients/install.py
 
 lint: setup  ## Check style, types and import contracts.
 	$(BIN)/ruff format --check .
@@ -50,7 +53,13 @@ lock:  ## Renew requirements.lock from requirements.in; names no registry host.
 	uv pip compile --python-version 3.11 --universal --generate-hashes --no-annotate --no-emit-index-url \
 	  --no-emit-find-links --custom-compile-command "make lock" requirements.in -o requirements.lock
 
+clients-lock:  ## Renew the locks of tests/clients from their .in files and package.json.
+	cd tests/clients/locks && for name in python ansible build; do \
+	  uv pip compile --python-version 3.11 --universal --generate-hashes --no-annotate --no-emit-index-url \
+	    --no-emit-find-links --custom-compile-command "make clients-lock" $$name.in -o $$name.lock; done
+	cd tests/clients/node && npm install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts
+
 bench: setup  ## Measure against the limit of the same machine, in one run.
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
-.PHONY: help setup demo serve test test-system system-programs lint fix lock bench
+.PHONY: help setup demo serve test test-system system-programs clients clients-lock lint fix lock bench

@@ -17,7 +17,7 @@ from psycopg import sql
 
 NewDatabase = Callable[[], str]
 HERE = Path(__file__).parent
-LONG = ("system", "e2e", "docs", "releases", "property")
+LONG = ("system", "clients", "e2e", "docs", "releases", "property")
 """Folders whose files take longest, the longest first."""
 
 
