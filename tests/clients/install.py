@@ -76,9 +76,7 @@ def _sources() -> None:
         for name in names:
             packed.extract(name, FOLDER / "collections")
     (source,) = archives.glob("snowloader-*.tar.gz")
-    with tarfile.open(source) as packed_source:
-        members = [one for one in packed_source.getmembers() if one.name.startswith(LIVE_TESTS)]
-        packed_source.extractall(FOLDER / "source", members, filter="data")
+    _unpack(source, LIVE_TESTS, FOLDER / "source")
     shutil.rmtree(archives)
 
 
@@ -93,10 +91,23 @@ def _node() -> None:
     found = base64.b64encode(hashlib.sha512(packed.read_bytes()).digest()).decode()
     if found != N8N_NODES_SHA512:
         sys.exit(f"{N8N_NODES} has the hash {found} instead of {N8N_NODES_SHA512}")
-    with tarfile.open(packed) as archive:
-        archive.extractall(node, filter="data")
+    _unpack(packed, "package/", node)
     (node / "package").rename(node / "node_modules" / "n8n-nodes-base")
     packed.unlink()
+
+
+def _unpack(archive: Path, prefix: str, into: Path) -> None:
+    """Write the files of an archive whose names begin with ``prefix``; nothing else of it."""
+    with tarfile.open(archive) as packed:
+        for member in packed:
+            content = packed.extractfile(member) if member.isfile() else None
+            path = (into / member.name).resolve()
+            if content is None or not member.name.startswith(prefix):
+                continue
+            if not path.is_relative_to(into.resolve()):
+                sys.exit(f"{archive.name} holds {member.name}, which is outside of it")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.read())
 
 
 def _pip(environment: str, *words: str | Path) -> None:
