@@ -23,7 +23,7 @@ from .lab import VENDOR_HOST, make_certificates, vendor_host_proxy
 
 SCRIPTS = Path(__file__).parent / "scripts"
 GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "point-your-client-here.md"
-SECONDS = 240
+SECONDS = 900
 """Guards against hanging only."""
 PYTHON, ANSIBLE = "python", "ansible"
 CLIENTS = {
