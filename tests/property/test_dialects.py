@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import operator as python
 import random
 import sqlite3
@@ -24,6 +25,7 @@ from midspan.query import (
     AggregatePlan,
     And,
     Condition,
+    Form,
     Grouping,
     GroupOrder,
     Having,
@@ -33,6 +35,8 @@ from midspan.query import (
     Order,
     Query,
     ReadOptions,
+    Related,
+    RelatedTerm,
     Sort,
     Term,
     evaluate,
@@ -41,10 +45,11 @@ from midspan.query import (
     plan_read,
 )
 from midspan.query.aggregate import COMPARISONS, compared_as
-from midspan.query.comparison import comparison_key
+from midspan.query.comparison import comparison_key, measure, measured
 from midspan.query.evaluate import sort_key
 from midspan.query.moments import RELATIVE
 from midspan.query.plan import ReadPlan
+from midspan.query.related import OPPOSITE
 from midspan.security import Actor, SessionValues
 from midspan.storage.compile import Statement, compile_count, compile_ids, compile_read
 from midspan.storage.dialect import (
@@ -110,6 +115,20 @@ class World:
                 return value
             here = self.records.get(value)
         return ""
+
+    def holds(self, condition: Condition, record: Record) -> bool:
+        """Decide a resolved condition on one record."""
+        return evaluate(condition, partial(self.get, record), count=self.count)
+
+    def count(self, related: Related, own: str) -> int:
+        """Count related rows as a reader would: look at every row of the other table."""
+        how = measure(related.own.field, related.other.field)
+        wanted = measured(how, related.own.field, own)
+        return sum(
+            measured(how, related.other.field, text) == wanted
+            for row in self.rows(related.table)
+            if (text := self.get(row, related.other)) and self.holds(related.condition, row)
+        )
 
 
 def tables(strategy: Strategy, person: Strategy) -> Dictionary:
@@ -290,11 +309,27 @@ def values_of(operator: Operator, one: st.SearchStrategy[str]) -> st.SearchStrat
     return st.sampled_from(CLASSES) if operator is Operator.INSTANCE_OF else one
 
 
+def related(inner: st.SearchStrategy[Condition]) -> st.SearchStrategy[RelatedTerm]:
+    """Conditions on related rows of every form; some name what does not exist."""
+    return st.builds(
+        RelatedTerm,
+        form=st.sampled_from(Form),
+        table=st.sampled_from((*CLASSES, *CLASSES, "nowhere")),
+        field=st.sampled_from((*REFERENCES, *REFERENCES, *REFERENCES, *NAMES)),
+        own=st.sampled_from(("sys_id", "sys_id", "sys_id", *NAMES)),
+        owner=st.sampled_from(("", "base", "person")),
+        operator=st.sampled_from(tuple(OPPOSITE)),
+        count=st.integers(0, 3),
+        query=st.builds(Query, condition=inner),
+    )
+
+
 CONDITIONS: st.SearchStrategy[Condition] = st.recursive(
     terms(),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3).map(lambda parts: And(tuple(parts))),
         st.lists(inner, max_size=3).map(lambda parts: Or(tuple(parts))),
+        related(st.one_of(st.just(ALWAYS), inner)),
     ),
     max_leaves=5,
 )
@@ -379,11 +414,7 @@ SETTINGS = settings(
 
 def expected(world: World, plan: ReadPlan) -> list[Record]:
     """All rows of the plan in order, without its page."""
-    found = [
-        record
-        for record in world.rows(plan.table)
-        if evaluate(plan.condition, partial(world.get, record))
-    ]
+    found = [record for record in world.rows(plan.table) if world.holds(plan.condition, record)]
     return in_order(found, plan.order, world.get, lambda record: record["sys_id"])
 
 
@@ -502,6 +533,40 @@ def test_every_operator_agrees_on_every_field(
     assert discerning > 500
 
 
+@pytest.mark.parametrize("strategy", Strategy)
+def test_every_count_of_related_rows_agrees(
+    stores: tuple[Store, Store], strategy: Strategy
+) -> None:
+    world = crowd(tables(strategy, strategy))
+    for store in stores:
+        store.fill(world)
+    insides: tuple[Condition, ...] = (
+        ALWAYS,
+        Term("text", Operator.CONTAINS, "a"),
+        Term("parent_link", Operator.IN, ""),
+    )
+    discerning = 0
+    for table, field, own in [
+        ("base", "parent_link", "sys_id"), ("leaf", "parent_link", "sys_id"),
+        ("base", "person", "person"), ("person", "sys_id", "person"), ("agent", "name", "text"),
+        ("other", "own", "text"), ("middle", "own", "whole"), ("base", "amount", "whole"),
+        ("base", "moment", "day"), ("base", "parent_link.text", "text"), ("base", "flag", "flag"),
+        ("base", "code", "text"), ("middle", "worth", "amount"), ("base", "sys_class_name", "code"),
+    ]:  # fmt: skip
+        for operator, count, inside in itertools.product(OPPOSITE, (0, 1, 2, 5), insides):
+            term = RelatedTerm(
+                form=Form.LIST, table=table, field=field, own=own, operator=operator,
+                count=count, query=Query(inside),
+            )  # fmt: skip
+            plan = plan_read(world.dictionary, "base", Query(term), ReadOptions(columns=["sys_id"]))
+            wanted = [(row["sys_id"],) for row in expected(world, plan)]
+            discerning += 0 < len(wanted) < len(world.rows("base"))
+            for store in stores:
+                compiled = compile_read(plan, world.dictionary, store.dialect)
+                assert store.run(compiled) == wanted, (str(term), compiled)
+    assert discerning > 200
+
+
 NUMERIC = ("whole", "amount", "parent_link.amount")
 COMPARED = (*NUMERIC, "flag", "moment", "code", "text", "person.name")
 FUNCTIONS = ("COUNT", "SUM", "AVG", "MIN", "MAX")
@@ -581,7 +646,7 @@ def test_aggregates_agree(
 def grouped(world: World, plan: AggregatePlan) -> list[tuple[str | None, ...]]:
     found: dict[tuple[Any, ...], list[Record]] = {} if plan.group_by else {(): []}
     for record in world.rows(plan.table):
-        if evaluate(plan.condition, partial(world.get, record)):
+        if world.holds(plan.condition, record):
             key = tuple(sort_key(path.field, world.get(record, path)) for path in plan.group_by)
             found.setdefault(key, []).append(record)
     keys = [

@@ -273,7 +273,24 @@ TERMS = st.one_of(
     st.builds("{}{}".format, st.sampled_from(FIELDS), st.sampled_from(["ISEMPTY", "ISNOTEMPTY"])),
     st.builds("{}{}".format, st.sampled_from(["ORDERBY", "ORDERBYDESC"]), st.sampled_from(FIELDS)),
 )
-QUERIES = st.lists(TERMS, max_size=3).flatmap(
+OTHERS = ("u_case", "u_case", "u_child_case", "u_person", "u_team", "sys_journal_field")
+KEYS = ("u_owner", "u_owner", "u_team", "u_boss", "sys_id", "u_number", "u_secret", "u_name",
+        "element_id", "u_owner.u_boss", "u_title")  # fmt: skip
+INSIDE = st.one_of(st.just(""), TERMS)
+RELATED = st.one_of(
+    st.builds(
+        "RLQUERY{}.{},{}{}^{}^ENDRLQUERY".format,
+        *map(st.sampled_from, (OTHERS, KEYS, ("=", "!=", ">=", "<"), (0, 1, 2))),
+        INSIDE,
+    ),
+    st.builds("SUBQUERY{},{},{}^{}^ENDSUBQUERY".format,
+              *map(st.sampled_from, (KEYS, KEYS, OTHERS)), INSIDE),
+    st.builds("JOINu_case.{}={}.{}!{}".format,
+              *map(st.sampled_from, (KEYS, OTHERS, KEYS)), INSIDE),
+    st.builds("RLQUERYu_case.u_owner,{}1^RLQUERY{}.{},=0^{}^ENDRLQUERY^ENDRLQUERY".format,
+              *map(st.sampled_from, (("<", ">="), OTHERS, KEYS)), INSIDE),
+)  # fmt: skip
+QUERIES = st.lists(st.one_of(TERMS, TERMS, RELATED), max_size=3).flatmap(
     lambda terms: st.sampled_from(["^", "^OR", "^NQ"]).map(lambda glue: glue.join(terms))
 )
 NAMES = st.lists(st.sampled_from(FIELDS), max_size=5, unique=True).map(",".join)
@@ -316,8 +333,24 @@ PATHS = st.one_of(
     st.builds("/nav/{}?{}".format, TABLES, LISTS),
     st.builds("/nav/{}/{}".format, TABLES, IDS),
 )
+RELATING = [
+    "RLQUERYu_case.u_owner,{}^ENDRLQUERY",
+    "RLQUERYu_case.u_owner,{}^u_levelISNOTEMPTY^ENDRLQUERY",
+    "RLQUERYu_person.u_boss,{}^ENDRLQUERY",
+    "RLQUERYsys_journal_field.element_id,{}^ENDRLQUERY",
+    "RLQUERYu_case.u_owner,{}^RLQUERYsys_journal_field.element_id,=0^ENDRLQUERY^ENDRLQUERY",
+]
 FIXED = (
     "/",
+    *(
+        f"/api/now/table/{table}?{httpx.QueryParams(sysparm_query=text.format(count))}"
+        for table in ("u_person", "u_case")
+        for text in RELATING
+        for count in ("=0", ">=1", "<2", "!=1")
+    ),
+    "/api/now/table/u_person?sysparm_query=JOINu_person.sys_id=u_case.u_owner!u_title=a",
+    "/api/now/table/u_case?sysparm_query=u_ownerSUBQUERYu_boss,u_person",
+    "/api/now/stats/u_person?sysparm_count=true&sysparm_query=RLQUERYu_case.u_owner,=0^ENDRLQUERY",
     "/api/x_veil/veil/cases",
     "/api/now/table/u_case?sysparm_display_value=all",
     "/api/now/table/u_child_case?sysparm_display_value=true",

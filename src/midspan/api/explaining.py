@@ -18,7 +18,7 @@ from midspan.kernel.errors import (
 from midspan.query import Operator, ReadPlan, Test
 from midspan.records import RIGHTS, RecordTransaction
 from midspan.security import SYSTEM, Actor
-from midspan.security.explain import explain, paths_for
+from midspan.security.explain import OneRow, explain, paths_for
 
 OPERATIONS = ("read", "write", "create", "delete")
 
@@ -61,8 +61,8 @@ def explain_access(request: Request) -> Response:
             )
         access = request.parts.records.access(actor, transaction.snapshot, transaction.now)
         values = _values(transaction, table, sys_id, paths_for(access, table.name, operation))
-    get = (lambda path: values.get(path.name, "")) if sys_id else None
-    found = explain(access, table.name, operation, field, get)
+        row = OneRow(lambda path: values.get(path.name, ""), transaction.count_related)
+        found = explain(access, table.name, operation, field, row if sys_id else None)
     about = {"user": actor.user_name, "roles": sorted(actor.roles), "record": sys_id}
     return json_response({"result": {**about, **msgspec.to_builtins(found)}})
 

@@ -53,7 +53,8 @@ def compute(request: Request) -> Response:
     plan = plan_aggregate(
         snapshot.dictionary, table.name, wanted.query, wanted.aggregates, options, wanted.grouping
     )
-    seen = records.access(request.actor, snapshot, now).restrict_groups(plan)
+    access = records.access(request.actor, snapshot, now)
+    seen = access.restrict_groups(plan)
     check_walks(ReadPlan(table=seen.table, columns=seen.used, condition=seen.condition))
     warnings = [*wanted.warnings, *plan.warnings]
     refuse_in_strict_mode(request, warnings)
@@ -61,7 +62,10 @@ def compute(request: Request) -> Response:
         transaction.use(snapshot)
         rows = transaction.aggregate(seen)
         if not seen.group_by:
-            result: object = _total(request, transaction, plan, rows)
+            every_row = ReadPlan(
+                table=plan.table, columns=(), condition=access.guarded(plan.condition)
+            )
+            result: object = _total(request, transaction, plan, rows, every_row)
         else:
             rows, cut = _cut(seen, rows)
             warnings += cut
@@ -70,13 +74,16 @@ def compute(request: Request) -> Response:
 
 
 def _total(
-    request: Request, transaction: RecordTransaction, plan: AggregatePlan, rows: Sequence[Row]
+    request: Request,
+    transaction: RecordTransaction,
+    plan: AggregatePlan,
+    rows: Sequence[Row],
+    every_row: ReadPlan,
 ) -> dict[str, object]:
     """Return the aggregates of all rows; the count is the one that a list would announce."""
     stats = _stats(plan, rows[0]) if rows else {}
     if "count" in stats and request.property_flag(COUNT_IGNORES_ACL):
-        everything = ReadPlan(table=plan.table, columns=(), condition=plan.condition)
-        stats["count"] = str(transaction.count(everything))
+        stats["count"] = str(transaction.count(every_row))
     return {"stats": stats}
 
 

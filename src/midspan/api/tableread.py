@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from midspan.api.displayvalue import (
     Locale,
@@ -23,17 +23,17 @@ from midspan.kernel.errors import InvalidRequest, NotAuthorized, RecordNotFound
 from midspan.query import (
     ALWAYS,
     NEVER,
-    And,
     Condition,
     Operator,
-    Or,
     ReadOptions,
     ReadPlan,
     Sort,
     Test,
     both,
     display_path,
+    paths_of,
     plan_read,
+    related_in,
 )
 from midspan.records import (
     LATER,
@@ -89,7 +89,8 @@ def read_page(request: Request, table: str, wanted: ListRequest) -> PageOfRows:
         values=records.session_values(request.actor, now),
     )
     plan = plan_read(snapshot.dictionary, table, wanted.query, options)
-    seen = records.access(request.actor, snapshot, now).restrict(plan)
+    access = records.access(request.actor, snapshot, now)
+    seen = access.restrict(plan)
     check_walks(seen)
     with records.read(request.actor) as transaction:
         transaction.use(snapshot)
@@ -98,7 +99,10 @@ def read_page(request: Request, table: str, wanted: ListRequest) -> PageOfRows:
         total = None
         if wanted.count:
             everything = request.property_flag(COUNT_IGNORES_ACL)
-            total = _total(transaction, plan if everything else seen, rows, known=not everything)
+            counted = seen
+            if everything:
+                counted = structs.replace(plan, condition=access.guarded(plan.condition))
+            total = _total(transaction, counted, rows, known=not everything)
     return PageOfRows(shown, total, (*wanted.warnings, *view.warnings, *plan.warnings))
 
 
@@ -108,7 +112,7 @@ def check_walks(plan: ReadPlan) -> None:
     Raises:
         InvalidRequest: names the number and the limit.
     """
-    paths = [*plan.columns, *(sort.path for sort in plan.order), *_tested(plan.condition)]
+    paths = [*plan.columns, *(sort.path for sort in plan.order), *paths_of(plan.condition)]
     walked = {path.name.rpartition(".")[0] for path in paths}
     for name in list(walked):
         parts = name.split(".")
@@ -119,17 +123,11 @@ def check_walks(plan: ReadPlan) -> None:
             f"The request walks {count} references",
             detail=f"At most {MOST_WALKS} are possible; ask for fewer dotted fields.",
         )
-
-
-def _tested(condition: Condition) -> Iterator[FieldPath]:
-    match condition:
-        case Test():
-            yield condition.path
-            if condition.other is not None:
-                yield condition.other
-        case And() | Or():
-            for part in condition.parts:
-                yield from _tested(part)
+    for related in related_in(plan.condition):
+        inside = ReadPlan(
+            table=related.table, columns=(related.other,), condition=related.condition
+        )
+        check_walks(inside)
 
 
 def read_record(

@@ -18,7 +18,18 @@ from midspan.flow.values import walk
 from midspan.jobs import Job, JobQueue
 from midspan.kernel.errors import InvalidDefinition
 from midspan.kernel.ids import derived_id
-from midspan.query import And, Condition, Or, ReadOptions, Test, Unknown, evaluate, parse, plan_read
+from midspan.query import (
+    And,
+    Condition,
+    Or,
+    ReadOptions,
+    Related,
+    Test,
+    Unknown,
+    evaluate,
+    parse,
+    plan_read,
+)
 from midspan.query import resolve_query as resolve
 from midspan.records import Operation, RecordTransaction, SnapshotPart
 from midspan.storage import Transaction, compile_read
@@ -217,7 +228,12 @@ def matches(
     def now(path: FieldPath) -> str:
         return walk(transaction, after, path)
 
-    return evaluate(condition, now, lambda path: walk(transaction, before, path))
+    return evaluate(
+        condition,
+        now,
+        lambda path: walk(transaction, before, path),
+        transaction.count_related,
+    )
 
 
 def _marks(
@@ -246,3 +262,5 @@ def _fields(condition: Condition) -> Iterator[str]:
                 yield from _fields(part)
         case Test():
             yield condition.path.steps[0].name
+        case Related():
+            yield condition.own.steps[0].name

@@ -43,7 +43,7 @@ class RunValues:
         resolved, _ = resolve_query(
             self._dictionary, RUN, parse(condition), Unknown.REFUSE, self._transaction.values
         )
-        return evaluate(resolved, self.text)
+        return evaluate(resolved, self.text, count=self._transaction.count_related)
 
     def text(self, path: FieldPath) -> str:
         """Return the wire text at a path."""

@@ -6,15 +6,20 @@ from midspan.query.condition import (
     NEVER,
     And,
     Condition,
+    Form,
     Operator,
     Or,
     Order,
     Query,
+    Related,
+    RelatedTerm,
     Term,
     Test,
     both,
+    paths_of,
+    related_in,
 )
-from midspan.query.evaluate import evaluate, in_order
+from midspan.query.evaluate import Counter, evaluate, in_order
 from midspan.query.moments import asks_who_or_when
 from midspan.query.parse import format_query, parse, parse_term
 from midspan.query.plan import Aggregate, AggregatePlan, GroupSort, Having, ReadPlan, Sort
@@ -24,6 +29,7 @@ from midspan.query.planner import (
     resolve_condition,
     resolve_query,
 )
+from midspan.query.related import belonging
 from midspan.query.resolve import Unknown, ValueResolver, display_path
 
 __all__ = [
@@ -33,6 +39,8 @@ __all__ = [
     "AggregatePlan",
     "And",
     "Condition",
+    "Counter",
+    "Form",
     "GroupOrder",
     "GroupSort",
     "Grouping",
@@ -44,12 +52,15 @@ __all__ = [
     "Query",
     "ReadOptions",
     "ReadPlan",
+    "Related",
+    "RelatedTerm",
     "Sort",
     "Term",
     "Test",
     "Unknown",
     "ValueResolver",
     "asks_who_or_when",
+    "belonging",
     "both",
     "display_path",
     "evaluate",
@@ -57,8 +68,10 @@ __all__ = [
     "in_order",
     "parse",
     "parse_term",
+    "paths_of",
     "plan_aggregate",
     "plan_read",
+    "related_in",
     "resolve_condition",
     "resolve_query",
 ]

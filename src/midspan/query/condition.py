@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -50,6 +51,19 @@ class Operator(StrEnum):
     CHANGES_TO = "CHANGESTO"
 
 
+class Form(StrEnum):
+    """How a condition on related rows is written."""
+
+    LIST = "RLQUERY"
+    """``RLQUERY<table>.<field>,<op><n>^<conditions>^ENDRLQUERY``: the rows of a related list."""
+    SUBQUERY = "SUBQUERY"
+    """``SUBQUERY<own>,<field>,<table>^<conditions>^ENDSUBQUERY``"""
+    JOIN = "JOIN"
+    """``JOIN<table>.<own>=<table>.<field>!<conditions>``, with ``^^`` between its conditions."""
+    AMONG = "AMONG"
+    """``<own>SUBQUERY<field>,<table>,<conditions>``, with ``^^`` between its conditions."""
+
+
 class Term(Struct, frozen=True, tag=True):
     """One comparison as written: a field name, maybe dotted, an operator and the raw value."""
 
@@ -82,6 +96,48 @@ class Test(Struct, frozen=True, tag=True):
         return f"{self.path.name}{self.operator.value}{right}"
 
 
+class RelatedTerm(Struct, frozen=True, kw_only=True, tag=True):
+    """Rows of another table as written: how many that meet ``query`` name a row by ``field``.
+
+    ``owner`` is the table that a JOIN says its ``own`` field belongs to. ``many`` is the flag
+    ``m2m``, which changes nothing: the conditions are those of the related table either way.
+    """
+
+    form: Form
+    table: str
+    field: str
+    own: str = "sys_id"
+    owner: str = ""
+    operator: Operator = Operator.GREATER_OR_EQUAL
+    count: int = 1
+    many: bool = False
+    query: Query
+
+    def __str__(self) -> str:
+        found = f"{self.table}.{self.field}={self.own} WHERE {self.query.condition}"
+        return f"COUNT({found}){self.operator.value}{self.count}"
+
+
+class Related(Struct, frozen=True, kw_only=True, tag=True):
+    """How many rows of another table belong to a row, against known fields.
+
+    Those of ``table`` and its descendants count whose value at ``other`` is the row's own at
+    ``own`` and that meet ``condition``; an empty value belongs to nothing. ``operator`` is one of
+    ``=``, ``!=``, ``>``, ``>=``, ``<`` and ``<=``.
+    """
+
+    own: FieldPath
+    table: str
+    other: FieldPath
+    condition: Condition
+    operator: Operator = Operator.GREATER_OR_EQUAL
+    count: int = 1
+
+    def __str__(self) -> str:
+        found = f"{self.table}.{self.other.name}={self.own.name} WHERE {self.condition}"
+        return f"COUNT({found}){self.operator.value}{self.count}"
+
+
 class And(Struct, frozen=True, tag=True):
     """All parts hold; with no parts, always true."""
 
@@ -100,7 +156,7 @@ class Or(Struct, frozen=True, tag=True):
         return f"({' OR '.join(map(str, self.parts))})"
 
 
-Condition: TypeAlias = And | Or | Term | Test
+Condition: TypeAlias = And | Or | Term | Test | RelatedTerm | Related
 ALWAYS = And(())
 NEVER = Or(())
 
@@ -114,6 +170,36 @@ def both(first: Condition, second: Condition) -> Condition:
     left = first.parts if isinstance(first, And) else (first,)
     right = second.parts if isinstance(second, And) else (second,)
     return And((*left, *right))
+
+
+def paths_of(condition: Condition) -> Iterator[FieldPath]:
+    """Yield the fields of the row itself that a resolved condition looks at.
+
+    Raises:
+        TypeError: the condition is not resolved.
+    """
+    match condition:
+        case And() | Or():
+            for part in condition.parts:
+                yield from paths_of(part)
+        case Test():
+            yield condition.path
+            if condition.other is not None:
+                yield condition.other
+        case Related():
+            yield condition.own
+        case Term() | RelatedTerm():
+            raise TypeError(f"Condition {condition} is not resolved; plan it first")
+
+
+def related_in(condition: Condition) -> Iterator[Related]:
+    """Yield the conditions on related rows in a resolved condition, those inside them left out."""
+    match condition:
+        case And() | Or():
+            for part in condition.parts:
+                yield from related_in(part)
+        case Related():
+            yield condition
 
 
 class Order(Struct, frozen=True):

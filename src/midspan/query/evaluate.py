@@ -10,38 +10,55 @@ from typing import Any, TypeVar
 from midspan.dictionary import Field, FieldPath
 from midspan.formats.periods import moved
 from midspan.query.comparison import Key, comparison_key, fold, measure, measured
-from midspan.query.condition import And, Condition, Operator, Or, Term, Test
+from midspan.query.condition import And, Condition, Operator, Or, Related, RelatedTerm, Term, Test
 from midspan.query.plan import Sort
+from midspan.query.related import holds
 
 Row = TypeVar("Row")
 Getter = Callable[[FieldPath], str]
 """Returns the canonical wire text at a path; ``''`` when it is empty or leads nowhere."""
+Counter = Callable[[Related, str], int]
+"""Returns how many related rows belong to a value that is not empty."""
 
 
-def evaluate(condition: Condition, get: Getter, before: Getter | None = None) -> bool:
+def evaluate(
+    condition: Condition,
+    get: Getter,
+    before: Getter | None = None,
+    count: Counter | None = None,
+) -> bool:
     """Tell whether a resolved condition holds for the values that ``get`` returns.
 
     ``before`` gives the values that a change started from; without it the change operators hold,
-    as they do in a read.
+    as they do in a read. Without ``count`` no condition on related rows holds, whatever it asks.
 
     Raises:
         TypeError: the condition holds a ``Term``, so it was never resolved.
     """
     match condition:
-        case And():
-            return all(evaluate(part, get, before) for part in condition.parts)
-        case Or():
-            return any(evaluate(part, get, before) for part in condition.parts)
-        case Term():
-            raise TypeError(f"Condition {condition} is not resolved; call resolve_condition first")
-        case Test() if condition.operator in _CHANGES:
-            return before is None or _changed(condition, get(condition.path), before)
-        case Test() if condition.other is not None and condition.operator in _DISTANCES:
-            return _apart(condition, get(condition.path), get(condition.other))
-        case Test() if condition.other is not None:
-            return _related(condition, condition.other, get)
+        case And() | Or():
+            every = all if isinstance(condition, And) else any
+            return every(evaluate(part, get, before, count) for part in condition.parts)
         case Test():
-            return _holds(condition, get(condition.path))
+            return _tested(condition, get, before)
+        case Related():
+            return count is not None and _counted(condition, get(condition.own), count)
+        case Term() | RelatedTerm():
+            raise TypeError(f"Condition {condition} is not resolved; call resolve_condition first")
+
+
+def _tested(test: Test, get: Getter, before: Getter | None) -> bool:
+    if test.operator in _CHANGES:
+        return before is None or _changed(test, get(test.path), before)
+    if test.other is None:
+        return _holds(test, get(test.path))
+    if test.operator in _DISTANCES:
+        return _apart(test, get(test.path), get(test.other))
+    return _related(test, test.other, get)
+
+
+def _counted(related: Related, text: str, count: Counter) -> bool:
+    return holds(related.operator, count(related, text) if text else 0, related.count)
 
 
 def in_order(

@@ -5,7 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from midspan.query.condition import ALWAYS, And, Condition, Operator, Or, Order, Query, Term
+from midspan.query.blocks import Block, inline, related_text
+from midspan.query.condition import (
+    ALWAYS,
+    And,
+    Condition,
+    Form,
+    Operator,
+    Or,
+    Order,
+    Query,
+    RelatedTerm,
+    Term,
+)
 
 _SPELLINGS: dict[str, Operator] = {
     **{operator.value: operator for operator in Operator},
@@ -22,6 +34,10 @@ _LONGEST_FIRST = "|".join(re.escape(text) for text in sorted(_SPELLINGS, key=len
 _TERM = re.compile(rf"([a-z0-9_.]+)({_LONGEST_FIRST})(.*)", re.DOTALL)
 _FIELD = re.compile(r"[a-z0-9_.]+")
 _CARET = re.compile(r"\^\^|\^")
+_BLOCKS = (Form.LIST, Form.SUBQUERY)
+_DEEPEST = 21
+"""Conditions on related rows that are read inside each other; the planner refuses fewer."""
+_TOO_DEEP = Query(invalid=("related rows nested too deep",))
 _VALUELESS = frozenset({Operator.IS_EMPTY, Operator.IS_NOT_EMPTY, Operator.ANYTHING})
 _EMPTY = {Operator.EQUALS: Operator.IS_EMPTY, Operator.DIFFERS: Operator.IS_NOT_EMPTY}
 
@@ -31,7 +47,8 @@ def parse(text: str) -> Query:
 
     Never fails: a part that cannot be read goes to ``Query.invalid``, and what is done about it is
     the planner's choice. Empty parts, ``^EQ`` and a leading ``GOTO`` mean nothing; ``^^`` is a
-    caret inside a value.
+    caret inside a value. Conditions on related rows hold besides all others of their group: OR and
+    NQ before RLQUERY and SUBQUERY mean nothing, and a missing end is that of the query.
 
     >>> print(parse("active=true^priority=1^ORpriority=2^ORDERBYnumber").condition)
     (active=true AND (priority=1 OR priority=2))
@@ -43,10 +60,15 @@ def parse(text: str) -> Query:
     (stateNOT IN6,7 AND caller_id.nameLIKEx^2 AND assigned_toISEMPTY)
     >>> parse("priority=1^no such thing^EQ").invalid
     ('no such thing',)
+    >>> print(parse("RLQUERYincident.problem_id,>=2^active=true^ENDRLQUERY^priority=1").condition)
+    (COUNT(incident.problem_id=sys_id WHERE active=true)>=2 AND priority=1)
     """
-    reader = _Reader()
-    for part in _split(text.removeprefix("GOTO")):
-        reader.read(part)
+    return _parse(text.removeprefix("GOTO"), 0)
+
+
+def _parse(text: str, depth: int) -> Query:
+    reader = _Reader(depth)
+    reader.read_all(_split(text))
     return reader.query()
 
 
@@ -85,13 +107,44 @@ def format_query(query: Query) -> str:
 class _Reader:
     """Collects the parts of one query; used once."""
 
-    def __init__(self) -> None:
+    def __init__(self, depth: int) -> None:
+        self._depth = depth
+        self._last_inside = Query()
         self._groups: list[list[list[Condition]]] = [[]]
         self._order: list[Order] = []
         self._group_by: list[str] = []
         self._invalid: list[str] = []
 
-    def read(self, part: str) -> None:
+    def read_all(self, parts: Sequence[str]) -> None:
+        place = 0
+        while place < len(parts):
+            if Block.opens(parts[place]):
+                block = Block(parts, place)
+                self._block(block)
+                place = block.next
+            else:
+                self._read(parts[place])
+                place += 1
+
+    def _block(self, block: Block) -> None:
+        term = block.term(self._inside)
+        if term is None:
+            self._invalid.append(block.whole())
+            return
+        self._groups[-1].append([term])
+        if not block.terminated:
+            # The order is that of the whole result, wherever it is written.
+            self._order += self._last_inside.order
+            self._group_by += self._last_inside.group_by
+
+    def _inside(self, text: str) -> Query:
+        """Read the query of related rows, which have no order."""
+        if self._depth >= _DEEPEST:
+            return _TOO_DEEP if text else Query()
+        found = self._last_inside = _parse(text, self._depth + 1)
+        return Query(condition=found.condition, invalid=found.invalid)
+
+    def _read(self, part: str) -> None:
         while part.startswith("NQ"):
             self._groups.append([])
             part = part[2:]
@@ -127,14 +180,17 @@ class _Reader:
 
     def _term(self, part: str) -> None:
         alternative = part.startswith("OR")
-        term = parse_term(part[2:] if alternative else part)
+        text = part[2:] if alternative else part
+        term = parse_term(text) or inline(text, self._inside)
         group = self._groups[-1]
-        if not (alternative and group):
-            group.append([])
+        open_terms = [terms for terms in group if not (terms and _is_block(terms[0]))]
+        if not (alternative and open_terms):
+            open_terms.append([])
+            group.append(open_terms[-1])
         if term is None:
             self._invalid.append(part)
         else:
-            group[-1].append(term)
+            open_terms[-1].append(term)
 
 
 def _split(text: str) -> list[str]:
@@ -165,13 +221,33 @@ def _all(parts: Sequence[Condition]) -> Condition:
     return parts[0] if len(parts) == 1 else And(tuple(parts))
 
 
+def _is_block(condition: Condition) -> bool:
+    return isinstance(condition, RelatedTerm) and condition.form in _BLOCKS
+
+
+def _begins_with_block(condition: Condition) -> bool:
+    if isinstance(condition, And) and condition.parts:
+        return _begins_with_block(condition.parts[0])
+    return _is_block(condition)
+
+
 def _condition_text(condition: Condition) -> str:
     match condition:
         case And():
             return "^".join(_condition_text(part) for part in condition.parts)
-        case Or() if all(isinstance(part, Term) for part in condition.parts):
+        case Or() if not any(
+            isinstance(part, And | Or) or _is_block(part) for part in condition.parts
+        ):
             return "^OR".join(_condition_text(part) for part in condition.parts)
         case Or():
-            return "^NQ".join(_condition_text(part) for part in condition.parts)
+            return "^NQ".join(_group_text(part) for part in condition.parts)
+        case RelatedTerm():
+            return related_text(condition, format_query(condition.query))
         case _:
             return str(condition).replace("^", "^^")
+
+
+def _group_text(condition: Condition) -> str:
+    """Write one group of ``^NQ``, which nothing stands for before a block."""
+    text = _condition_text(condition)
+    return f"EQ^{text}" if _begins_with_block(condition) else text

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from midspan.dictionary import Dictionary, FieldPath
-from midspan.kernel.errors import InvalidQuery, InvalidRequest
-from midspan.query.condition import ALWAYS, NEVER, And, Condition, Operator, Or, Order, Query, Test
+from midspan.kernel.errors import InvalidRequest
+from midspan.query.condition import ALWAYS, And, Condition, Operator, Or, Order, Query, Test
 from midspan.query.plan import ReadPlan, Sort
 from midspan.query.resolve import Resolver, Unknown, ValueResolver, display_path, simplify
 
@@ -90,21 +90,12 @@ def resolve_query(
 ) -> tuple[Condition, tuple[str, ...]]:
     """Like ``resolve_condition``; ``unknown`` also applies to the parts that were not readable."""
     resolver = Resolver(dictionary, table, unknown, values)
-    return _with_invalid(resolver, query), tuple(resolver.warnings)
+    return resolver.query(query), tuple(resolver.warnings)
 
 
 def query_condition(resolver: Resolver, query: Query) -> Condition:
     """Return the resolved condition of a read; change operators always hold."""
-    return _without_changes(_with_invalid(resolver, query))
-
-
-def _with_invalid(resolver: Resolver, query: Query) -> Condition:
-    condition = resolver.condition(query.condition)
-    for part in query.invalid:
-        resolver.report(InvalidQuery(f"Cannot read the part {part[:80]!r} of the query"))
-    if query.invalid and resolver.unknown is Unknown.NOTHING:
-        return NEVER
-    return condition
+    return _without_changes(resolver.query(query))
 
 
 def _without_changes(condition: Condition) -> Condition:

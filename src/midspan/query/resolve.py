@@ -11,8 +11,21 @@ from midspan.dictionary import Dictionary, Field, FieldPath, Storage
 from midspan.dictionary.values import canonical
 from midspan.kernel.errors import InvalidQuery, InvalidTable, InvalidValue, MidspanError
 from midspan.query.comparison import in_one_order, is_exact
-from midspan.query.condition import ALWAYS, NEVER, And, Condition, Operator, Or, Term, Test
+from midspan.query.condition import (
+    ALWAYS,
+    NEVER,
+    And,
+    Condition,
+    Operator,
+    Or,
+    Query,
+    Related,
+    RelatedTerm,
+    Term,
+    Test,
+)
 from midspan.query.moments import RELATIVE, SCRIPT_PREFIX, apart, on_day, relative, split_bounds
+from midspan.query.related import MOST_RELATED, Budget, arranged, holds, paths_met
 
 _SYS_ID = re.compile(r"[0-9a-fA-F]{32}")
 _LONGEST_WALK = 8
@@ -80,6 +93,7 @@ class Resolver:
         table: str,
         unknown: Unknown,
         values: ValueResolver | None,
+        budget: Budget | None = None,
     ) -> None:
         dictionary.table(table)
         self.dictionary = dictionary
@@ -87,6 +101,7 @@ class Resolver:
         self.unknown = unknown
         self.warnings: list[str] = []
         self._values = values
+        self._budget = budget or Budget()
 
     def report(self, error: MidspanError) -> None:
         """Raise ``error`` or keep it as a warning, as the policy says."""
@@ -98,10 +113,20 @@ class Resolver:
         """Return the path called ``name``, or None after reporting that there is none."""
         found = self.dictionary.find_path(self.table, name)
         if found is None:
-            if self.unknown is Unknown.REFUSE:
-                return self.dictionary.path(self.table, name)
-            self.warnings.append(f"{use} left out: table {self.table} has no field {name[:80]}")
+            self.report_field(self.table, name, use)
         return found
+
+    def report_field(self, table: str, name: str, use: str) -> None:
+        """Report that a table has no field of this name."""
+        if self.unknown is Unknown.REFUSE:
+            self.dictionary.path(table, name)
+        self.warnings.append(f"{use} left out: table {table} has no field {name[:80]}")
+
+    def report_table(self, name: str) -> None:
+        """Report that there is no table of this name."""
+        if self.unknown is Unknown.REFUSE:
+            self.dictionary.table(name)
+        self.warnings.append(f"Condition left out: there is no table {name[:80]}")
 
     def comparable(self, name: str, use: str) -> FieldPath | None:
         """Like ``path``, and also report fields that keep no value of their own."""
@@ -114,22 +139,35 @@ class Resolver:
         return found
 
     def condition(self, condition: Condition) -> Condition:
-        """Return the condition with ``Test`` leaves only."""
-        resolved = self._resolve(condition)
+        """Return the condition with ``Test`` and ``Related`` leaves only."""
+        resolved = self._resolve(arranged(condition))
+        if self._budget.exceeded:
+            return NEVER
         return ALWAYS if resolved is None else resolved
+
+    def query(self, query: Query) -> Condition:
+        """Like ``condition``; the policy also applies to the parts that were not readable."""
+        condition = self.condition(query.condition)
+        for part in query.invalid:
+            self.report(InvalidQuery(f"Cannot read the part {part[:80]!r} of the query"))
+        if query.invalid and self.unknown is Unknown.NOTHING:
+            return NEVER
+        return condition
 
     def _resolve(self, condition: Condition) -> Condition | None:
         """Return None when nothing is left of the condition."""
         match condition:
-            case Test():
+            case Test() | Related():
                 return condition
             case Term():
-                resolved = self._term(condition)
-                if resolved is None and self.unknown is Unknown.NOTHING:
-                    return NEVER
-                return resolved
+                return self._or_nothing(self._term(condition))
+            case RelatedTerm():
+                return self._or_nothing(self._related(condition))
             case And() | Or():
                 return self._parts(condition)
+
+    def _or_nothing(self, resolved: Condition | None) -> Condition | None:
+        return NEVER if resolved is None and self.unknown is Unknown.NOTHING else resolved
 
     def _parts(self, condition: And | Or) -> Condition | None:
         resolved = [self._resolve(part) for part in condition.parts]
@@ -137,6 +175,35 @@ class Resolver:
         if condition.parts and not known:
             return None
         return simplify(type(condition)(known))
+
+    def _related(self, term: RelatedTerm) -> Condition | None:
+        """Resolve what is asked of another table; there, too, a bad part is as the policy says."""
+        if not self._budget.take():
+            if self._budget.left == -1:
+                self.report(InvalidQuery(f"More than {MOST_RELATED} conditions on related rows"))
+            return NEVER
+        paths = paths_met(self, term)
+        if paths is None:
+            return None
+        inside = Resolver(self.dictionary, term.table, self.unknown, self._values, self._budget)
+        condition = inside.query(term.query)
+        self.warnings += inside.warnings
+        if inside.warnings and self.unknown is Unknown.NOTHING:
+            # Nothing found inside may be just what is asked for: fewer rows than n.
+            return None
+        own, other = paths
+        if term.count == 0 and term.operator is Operator.GREATER_OR_EQUAL:
+            return ALWAYS
+        if condition == NEVER or (term.count == 0 and term.operator is Operator.LESS):
+            return ALWAYS if holds(term.operator, 0, term.count) else NEVER
+        return Related(
+            own=own,
+            table=term.table,
+            other=other,
+            condition=condition,
+            operator=term.operator,
+            count=term.count,
+        )
 
     def _term(self, term: Term) -> Condition | None:
         if term.operator in _CHANGES:

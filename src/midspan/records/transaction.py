@@ -10,12 +10,15 @@ from midspan.dictionary import Dictionary, FieldPath, Storage, Table
 from midspan.dictionary.values import datetime_text
 from midspan.kernel.errors import Conflict, InvalidTable, RecordNotFound
 from midspan.query import (
+    NEVER,
     AggregatePlan,
     Operator,
     ReadOptions,
     ReadPlan,
+    Related,
     Test,
     Unknown,
+    belonging,
     both,
     parse,
     plan_read,
@@ -126,6 +129,13 @@ class RecordTransaction:
         statement = compile_count(plan, self.dictionary, self.database.dialect)
         row = self.database.row(statement.sql, statement.params)
         return int(row[0]) if row else 0
+
+    def count_related(self, related: Related, text: str) -> int:
+        """Return how many related rows belong to the own value ``text``, whoever asks."""
+        condition = belonging(related, text)
+        if condition == NEVER:
+            return 0
+        return self.count(ReadPlan(table=related.table, columns=(), condition=condition))
 
     def aggregate(self, plan: AggregatePlan) -> list[Row]:
         """Return the groups of an aggregate plan as wire texts."""

@@ -214,7 +214,11 @@ class Writer:
             allowed = (
                 transaction.matches(draft.before, condition)
                 if draft.before
-                else evaluate(condition, lambda path: draft.change.values.get(path.name, ""))
+                else evaluate(
+                    condition,
+                    lambda path: draft.change.values.get(path.name, ""),
+                    count=transaction.count_related,
+                )
             )
         if not allowed:
             raise NotAuthorized(

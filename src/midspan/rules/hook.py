@@ -168,7 +168,8 @@ def _inputs(computed: Computed, draft: Draft) -> list[str]:
 def _applies(rule: Rule, draft: Draft, transaction: RecordTransaction, reader: DraftReader) -> bool:
     if rule.roles and not transaction.actor.has_role(rule.roles):
         return False
-    return evaluate(_condition(rule, transaction), reader.now, reader.then)
+    condition = _condition(rule, transaction)
+    return evaluate(condition, reader.now, reader.then, transaction.count_related)
 
 
 def _condition(rule: Rule, transaction: RecordTransaction) -> Condition:

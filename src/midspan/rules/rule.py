@@ -20,6 +20,8 @@ from midspan.query import (
     Condition,
     Or,
     Query,
+    RelatedTerm,
+    Term,
     Test,
     Unknown,
     asks_who_or_when,
@@ -214,10 +216,12 @@ def _is_dynamic(condition: Condition) -> bool:
     match condition:
         case And() | Or():
             return any(_is_dynamic(part) for part in condition.parts)
-        case Test():
-            return False
-        case _:
+        case Term():
             return asks_who_or_when(condition)
+        case RelatedTerm():
+            return _is_dynamic(condition.query.condition)
+        case _:
+            return False
 
 
 def _walks(condition: Condition) -> bool:

@@ -10,7 +10,7 @@ any rule. The role ``admin`` passes every rule that does not switch that off.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 import msgspec
@@ -24,16 +24,19 @@ from midspan.query import (
     AggregatePlan,
     And,
     Condition,
+    Counter,
     GroupSort,
     Operator,
     Or,
     ReadPlan,
+    Related,
     Test,
     Unknown,
     both,
     display_path,
     evaluate,
     parse,
+    paths_of,
     resolve_query,
 )
 from midspan.security.actor import Actor
@@ -141,9 +144,18 @@ class Access:
             return ALWAYS
         return self.rows(path.tables[0], "read") if self.path(path) else NEVER
 
-    def allows(self, table: str, operation: str, get: Callable[[FieldPath], str]) -> bool:
-        """Tell whether the actor may do ``operation`` to one row whose values ``get`` returns."""
-        return evaluate(self.class_rows(table, operation), get)
+    def allows(
+        self,
+        table: str,
+        operation: str,
+        get: Callable[[FieldPath], str],
+        count: Counter | None = None,
+    ) -> bool:
+        """Tell whether the actor may do ``operation`` to one row whose values ``get`` returns.
+
+        Without ``count`` no rule grants whose condition is about related rows.
+        """
+        return evaluate(self.class_rows(table, operation), get, count=count)
 
     def grants(self, rule_ids: Iterable[str]) -> bool:
         """Tell whether one of the listed ``execute`` rules grants; an unknown id grants nothing."""
@@ -160,14 +172,27 @@ class Access:
         """
         if self.actor.trusted:
             return plan
-        used = (*_paths(plan.condition), *(sort.path for sort in plan.order))
-        if not all(self.path(path) for path in used):
+        condition = self.guarded(plan.condition)
+        if not all(self.path(sort.path) for sort in plan.order):
             raise NotAuthorized("Insufficient rights to query records", detail=UNREADABLE_FIELDS)
         return msgspec.structs.replace(
             plan,
             columns=tuple(path for path in plan.columns if self.path(path)),
-            condition=both(plan.condition, self.rows(plan.table, "read")),
+            condition=both(condition, self.rows(plan.table, "read")),
         )
+
+    def guarded(self, condition: Condition) -> Condition:
+        """Return the condition so that related rows which the actor may not read do not count.
+
+        Raises:
+            NotAuthorized: it uses a field that the actor may not read, or a related table of which
+                he may read no row.
+        """
+        if self.actor.trusted:
+            return condition
+        if not all(self.path(path) for path in paths_of(condition)):
+            raise NotAuthorized("Insufficient rights to query records", detail=UNREADABLE_FIELDS)
+        return self._guarded(condition)
 
     def restrict_groups(self, plan: AggregatePlan) -> AggregatePlan:
         """Return the plan with unreadable rows filtered away.
@@ -183,10 +208,10 @@ class Access:
         order = tuple(self._group_sort(plan, sort) for sort in plan.order)
         plan = msgspec.structs.replace(plan, order=order)
         rows = self.rows(plan.table, "read")
-        used = (*plan.used, *_paths(plan.condition))
-        if rows == NEVER or not all(self.path(path) for path in used):
+        if rows == NEVER or not all(self.path(path) for path in plan.used):
             raise NotAuthorized("Insufficient rights to query records", detail=UNREADABLE_FIELDS)
-        return msgspec.structs.replace(plan, condition=both(plan.condition, rows))
+        condition = self.guarded(plan.condition)
+        return msgspec.structs.replace(plan, condition=both(condition, rows))
 
     def path(self, path: FieldPath) -> bool:
         """Tell whether every step of a walk may be read.
@@ -202,6 +227,21 @@ class Access:
             if not self.field(table, field.name, "read"):
                 return False
         return True
+
+    def _guarded(self, condition: Condition) -> Condition:
+        match condition:
+            case And() | Or():
+                return type(condition)(tuple(self._guarded(part) for part in condition.parts))
+            case Related():
+                rows = self.rows(condition.table, "read")
+                if rows == NEVER or not self.path(condition.other):
+                    raise NotAuthorized(
+                        "Insufficient rights to query records", detail=UNREADABLE_FIELDS
+                    )
+                inside = both(self.guarded(condition.condition), rows)
+                return msgspec.structs.replace(condition, condition=inside)
+            case _:
+                return condition
 
     def _group_sort(self, plan: AggregatePlan, sort: GroupSort) -> GroupSort:
         if not isinstance(sort.by, FieldPath) or sort.by in plan.group_by or self.path(sort.by):
@@ -302,16 +342,3 @@ class Access:
         if rules is None:
             return True
         return any(self.granted(rule, table) == ALWAYS for rule in rules)
-
-
-def _paths(condition: Condition) -> Iterator[FieldPath]:
-    match condition:
-        case Test():
-            yield condition.path
-            if condition.other:
-                yield condition.other
-        case And() | Or():
-            for part in condition.parts:
-                yield from _paths(part)
-        case _:
-            raise TypeError(f"not resolved: {condition}")

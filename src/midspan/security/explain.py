@@ -12,7 +12,18 @@ from collections.abc import Callable, Iterable, Iterator
 from msgspec import Struct
 
 from midspan.dictionary import FieldPath
-from midspan.query import ALWAYS, NEVER, And, Condition, Or, Test, evaluate
+from midspan.query import (
+    ALWAYS,
+    NEVER,
+    And,
+    Condition,
+    Counter,
+    Or,
+    Related,
+    Test,
+    evaluate,
+    paths_of,
+)
 from midspan.security.access import Access, AccessRule
 from midspan.security.attachment import ATTACHMENT
 from midspan.security.journal import JOURNAL
@@ -68,15 +79,26 @@ class Explanation(Struct, frozen=True, kw_only=True):
     steps: tuple[Step, ...]
 
 
+class OneRow(Struct, frozen=True):
+    """The record that is explained: its values at ``paths_for`` it, and its related rows."""
+
+    get: Getter
+    count: Counter | None = None
+
+    def holds(self, condition: Condition) -> bool:
+        """Tell whether the record meets a condition."""
+        return evaluate(condition, self.get, count=self.count)
+
+
 def explain(
-    access: Access, table: str, operation: str, field: str = "", get: Getter | None = None
+    access: Access, table: str, operation: str, field: str = "", row: OneRow | None = None
 ) -> Explanation:
     """Explain an operation on rows of exactly ``table``, or on a field of them.
 
-    Who changes or deletes a record has to read it, too. ``get`` returns the values of one record
-    at ``paths_for`` it; without it a condition leaves the decision open.
+    Who changes or deletes a record has to read it, too. Without a row a condition leaves the
+    decision open.
     """
-    steps = [_table_step(access, table, each, get) for each in _operations(operation)]
+    steps = [_table_step(access, table, each, row) for each in _operations(operation)]
     if field:
         steps.append(_field_step(access, table, field, operation))
     outcomes = [step.outcome for step in steps]
@@ -96,8 +118,8 @@ def paths_for(access: Access, table: str, operation: str) -> tuple[FieldPath, ..
     for each in _operations(operation):
         _, rules = _deciding(access, access.table_names(table), each)
         conditions = [access.granted(rule, table) for rule in rules]
-        for path in _paths((*conditions, access.class_rows(table, each))):
-            found[path.name] = path
+        for condition in (*conditions, access.class_rows(table, each)):
+            found |= {path.name: path for path in paths_of(condition)}
     return tuple(found.values())
 
 
@@ -105,22 +127,11 @@ def _operations(operation: str) -> tuple[str, ...]:
     return ("read", operation) if operation in ("write", "delete") else (operation,)
 
 
-def _paths(conditions: Iterable[Condition]) -> Iterator[FieldPath]:
-    for condition in conditions:
-        match condition:
-            case Test():
-                yield condition.path
-                if condition.other is not None:
-                    yield condition.other
-            case And() | Or():
-                yield from _paths(condition.parts)
-
-
-def _table_step(access: Access, table: str, operation: str, get: Getter | None) -> Step:
+def _table_step(access: Access, table: str, operation: str, row: OneRow | None) -> Step:
     names = access.table_names(table)
     decided_by, rules = _deciding(access, names, operation)
-    seen = tuple(_rule(access, rule, table, get) for rule in rules)
-    outcome = _outcome(access.class_rows(table, operation), get)
+    seen = tuple(_rule(access, rule, table, row) for rule in rules)
+    outcome = _outcome(access.class_rows(table, operation), row)
     reason = _why(access, decided_by, outcome)
     if table in (JOURNAL, ATTACHMENT) and operation == "read":
         reason += "; besides, the record that the row belongs to has to be readable"
@@ -180,10 +191,10 @@ def _why(access: Access, decided_by: str, outcome: str) -> str:
 
 
 def _rule(
-    access: Access, rule: AccessRule, table: str, get: Getter | None, *, field: bool = False
+    access: Access, rule: AccessRule, table: str, row: OneRow | None, *, field: bool = False
 ) -> RuleSeen:
     condition = access.granted(rule, table)
-    outcome = _outcome(condition, get)
+    outcome = _outcome(condition, row)
     if field and condition != ALWAYS:
         outcome = "refuses"
     return RuleSeen(
@@ -193,7 +204,7 @@ def _rule(
         condition=rule.condition,
         outcome=outcome,
         reason=_reason(access, rule, outcome, field=field),
-        tests=tuple(_tests(condition, get)) if get is not None else (),
+        tests=tuple(_tests(condition, row)) if row is not None else (),
     )
 
 
@@ -217,20 +228,22 @@ def _reason(access: Access, rule: AccessRule, outcome: str, *, field: bool) -> s
     return f"{has}; its condition {meets[outcome]}"
 
 
-def _outcome(condition: Condition, get: Getter | None) -> str:
+def _outcome(condition: Condition, row: OneRow | None) -> str:
     if condition == ALWAYS:
         return "grants"
     if condition == NEVER:
         return "refuses"
-    if get is None:
+    if row is None:
         return "depends"
-    return "grants" if evaluate(condition, get) else "refuses"
+    return "grants" if row.holds(condition) else "refuses"
 
 
-def _tests(condition: Condition, get: Getter) -> Iterator[TestSeen]:
+def _tests(condition: Condition, row: OneRow) -> Iterator[TestSeen]:
     match condition:
         case Test():
-            yield TestSeen(str(condition), get(condition.path), evaluate(condition, get))
+            yield TestSeen(str(condition), row.get(condition.path), row.holds(condition))
+        case Related():
+            yield TestSeen(str(condition), row.get(condition.own), row.holds(condition))
         case And() | Or():
             for part in condition.parts:
-                yield from _tests(part, get)
+                yield from _tests(part, row)

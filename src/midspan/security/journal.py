@@ -12,7 +12,19 @@ from typing import Protocol
 from msgspec import structs
 
 from midspan.dictionary import Dictionary, Field, FieldPath, Table
-from midspan.query import ALWAYS, NEVER, And, Condition, Operator, Or, Term, Test, both
+from midspan.query import (
+    ALWAYS,
+    NEVER,
+    And,
+    Condition,
+    Operator,
+    Or,
+    Related,
+    RelatedTerm,
+    Term,
+    Test,
+    both,
+)
 
 JOURNAL = "sys_journal_field"
 
@@ -87,7 +99,9 @@ def behind(condition: Condition, reference: Field) -> Condition:
         case Test():
             other = condition.other and _longer(condition.other, reference)
             return structs.replace(condition, path=_longer(condition.path, reference), other=other)
-        case Term():
+        case Related():
+            return structs.replace(condition, own=_longer(condition.own, reference))
+        case Term() | RelatedTerm():
             raise TypeError(f"not resolved: {condition}")
 
 

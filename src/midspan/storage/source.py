@@ -22,6 +22,10 @@ class Source:
         self.key = self._root.column(table, self._root.table.fields["sys_id"])
         """The row's ``sys_id``."""
 
+    def beside(self, table: str) -> Source:
+        """Return rows of another table, for a statement within this one."""
+        return Source(self._dictionary, self._dialect, table)
+
     def column(self, table: str, field: Field) -> str:
         """Return a column of the row itself, as ``table`` (or a child of it) defines it."""
         return self._root.column(table, field)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from midspan.dictionary import Field
-from midspan.query import And, Condition, Operator, Or, Term, Test
+from midspan.dictionary import Field, FieldPath
+from midspan.query import And, Condition, Operator, Or, Related, RelatedTerm, Term, Test
 from midspan.query.comparison import Measure, is_folded, measure
+from midspan.query.related import OPPOSITE, holds
 from midspan.storage.dialect import Dialect, Value
 from midspan.storage.source import Source
 
@@ -33,7 +34,9 @@ class Where:
                 return f"({self._alternatives(condition)})"
             case Test():
                 return _TESTS[condition.operator](self, condition)
-            case Term():
+            case Related():
+                return self._related(condition)
+            case Term() | RelatedTerm():
                 raise TypeError(f"Condition {condition} is not resolved; plan it first")
 
     def _part(self, condition: Condition) -> str:
@@ -118,9 +121,12 @@ class Where:
         """Return both sides of a comparison of two fields, as ``measure`` says."""
         if test.other is None:
             raise TypeError(f"Condition {test} compares with no other field")
+        return self._beside(test.path, test.other, self._source)
+
+    def _beside(self, first: FieldPath, second: FieldPath, source: Source) -> tuple[str, str]:
+        """Return two fields as they compare with each other, the second one of ``source``."""
         dialect = self._dialect
-        first, second = test.path, test.other
-        columns = [self._source.path(first), self._source.path(second)]
+        columns = [self._source.path(first), source.path(second)]
         fields = [first.field, second.field]
         how = measure(*fields)
         if how is Measure.VALUES:
@@ -133,6 +139,27 @@ class Where:
             for column, field in zip(columns, fields, strict=True)
         )
         return left, right
+
+    def _related(self, related: Related) -> str:
+        """Return whether the own value is among those that enough related rows have.
+
+        The inner statement does not look at the outer row, so a database runs it once.
+        """
+        among = not holds(related.operator, 0, related.count)
+        operator = related.operator if among else OPPOSITE[related.operator]
+        source = self._source.beside(related.table)
+        own, other = self._beside(related.own, related.other, source)
+        column = source.path(related.other)
+        where = Where(source, self._dialect)
+        tests = [f"{column} IS NOT NULL", source.restriction(), where.compile(related.condition)]
+        condition = " AND ".join(test for test in tests if test)
+        self.params += where.params
+        sql = f"SELECT {other} FROM {source.sql()} WHERE {condition}"  # noqa: S608 - no input
+        if not (holds(operator, 1, related.count) and operator in _AT_LEAST):
+            sql += f" GROUP BY {other} HAVING COUNT(*) {operator.value} {related.count:d}"
+        if among:
+            return f"{own} IN ({sql})"
+        return f"({self._source.path(related.own)} IS NULL OR {own} NOT IN ({sql}))"
 
     def _ordered(self, test: Test) -> str:
         left, right = self._pair(test)
@@ -148,6 +175,8 @@ class Where:
         return f"({here} {near} {edge} AND {here} {far}= {there})"
 
 
+_AT_LEAST = (Operator.GREATER, Operator.GREATER_OR_EQUAL, Operator.DIFFERS)
+"""Operators for which more rows never hurt once one row is enough; what differs, differs from 0."""
 _SIGNS = {
     Operator.GREATER_FIELD: ">",
     Operator.LESS_FIELD: "<",

@@ -139,6 +139,8 @@ def test_a_query_comes_back_from_its_text(query: Query) -> None:
 
 SCRAPS = st.sampled_from(
     ["^", "^^", "OR", "NQ", "GOTO", "EQ", "ORDERBY", "ORDERBYDESC", "GROUPBY", "a", "b.c", "=", "1"]
+    + ["^RLQUERYt.f,>=1^", "^ENDRLQUERY^", "RLQUERY", "ENDRLQUERY", "^SUBQUERYa,b,t^", "SUBQUERY"]
+    + ["^ENDSUBQUERY^", "ENDSUBQUERY", "JOINt.a=u.b!", "JOIN", "!", "aSUBQUERYb,t,", "^^ENDRLQUERY"]
     + [operator.value for operator in Operator]
 )
 

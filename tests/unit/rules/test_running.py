@@ -243,3 +243,24 @@ def test_rules_are_skipped_when_the_writer_asks_for_it(instance: Instance) -> No
         )
         made = write(instance, change)
     assert made.values["incident_state"] == "1"
+
+
+def test_a_condition_may_ask_for_related_rows(instance: Instance) -> None:
+    """They are counted whoever writes, also when the write touches many rows."""
+    rule = {
+        "filter_condition": "RLQUERYincident.parent_incident,>=1^active=true^ENDRLQUERY^EQ",
+        "template": "close_notes=has open children",
+        "action_insert": "false",
+    }
+    with rules(instance, rule):
+        parent = write(instance, insert("incident", {"short_description": "parent"})).sys_id
+        alone = write(instance, insert("incident", {"short_description": "alone"})).sys_id
+        child = {"short_description": "child", "parent_incident": parent}
+        made = write(instance, insert("incident", child)).sys_id
+        with instance.records.write(ANN, enforce=False) as transaction:
+            transaction.apply_all(
+                [update("incident", one, {"description": "seen"}) for one in (parent, alone, made)]
+            )
+            found = transaction.load("incident", (parent, alone, made))
+    notes = [found[one].values.get("close_notes", "") for one in (parent, alone, made)]
+    assert notes == ["has open children", "", ""]

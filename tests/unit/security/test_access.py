@@ -123,3 +123,60 @@ def test_listed_rules_grant_by_role_and_unknown_ids_never() -> None:
     )
     assert access(ANN, allowed).grants(["1" * 32])
     assert not access(ANN, allowed).grants(["2" * 32])
+
+
+OWNED = "RLQUERYtask.owner,=0^number=1^ENDRLQUERY"
+
+
+def test_related_rows_that_are_not_readable_do_not_count() -> None:
+    plan = plan_read(DICTIONARY, "person", parse(OWNED), ReadOptions(columns=["name"]))
+    rules = (rule("person", "worker"), rule("task", "worker", condition="notes=open"))
+    seen = str(access(ANN, *rules).restrict(plan).condition)
+    assert seen.startswith("COUNT(task.owner=sys_id WHERE (number=1 AND (")
+    assert seen.count("notes=open") == 3, "each class of task has the condition of the rule"
+    assert access(SYSTEM).restrict(plan) == plan
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        OWNED,
+        "RLQUERYtask.number,=0^ENDRLQUERY",
+        "nameSUBQUERYnotes,task",
+        "RLQUERYperson.name,=0^RLQUERYtask.owner,>0^numberSTARTSWITHx^ENDRLQUERY^ENDRLQUERY",
+        "RLQUERYperson.name,=0^mail=x^ENDRLQUERY",
+        "mailSUBQUERYname,person",
+        "RLQUERYchange.owner,=0^ENDRLQUERY",
+    ],
+)
+def test_a_related_field_or_table_that_is_hidden_refuses_the_query(query: str) -> None:
+    rules = (
+        rule("person", "worker"),
+        rule("person.mail", "admin"),
+        rule("task", "worker"),
+        rule("task.number", "admin"),
+        rule("task.notes", "admin"),
+        rule("change", "admin"),
+    )
+    plan = plan_read(DICTIONARY, "person", parse(query), ReadOptions(columns=["name"]))
+    assert not plan.warnings
+    with pytest.raises(NotAuthorized):
+        access(ANN, *rules).restrict(plan)
+    access(ROOT, *rules).restrict(plan)
+
+
+def test_a_condition_on_related_rows_grants() -> None:
+    """It looks at all of them, as every condition of a rule does."""
+    own = rule("person", condition="RLQUERYtask.owner,>=1^notes=open^ENDRLQUERY")
+    plan = plan_read(DICTIONARY, "person", parse(""), ReadOptions(columns=["name"]))
+    restricted = access(ANN, own).restrict(plan).condition
+    assert str(restricted) == "(COUNT(task.owner=sys_id WHERE notes=open)>=1)"
+    wrong = rule("person", condition="RLQUERYtask.owner,=0^nots=open^ENDRLQUERY")
+    assert access(ANN, wrong).restrict(plan).condition == NEVER
+
+
+def test_one_row_is_granted_by_a_condition_on_related_rows_only_with_a_counter() -> None:
+    who = access(ANN, rule("person", condition="RLQUERYtask.owner,=0^ENDRLQUERY"))
+    assert not who.allows("person", "read", lambda path: "c" * 32)
+    assert who.allows("person", "read", lambda path: "c" * 32, lambda *_: 0)
+    assert not who.allows("person", "read", lambda path: "c" * 32, lambda *_: 1)

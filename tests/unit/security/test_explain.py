@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from midspan.dictionary import Dictionary, FieldPath, FieldSpec, TableSpec
 from midspan.security import SYSTEM, Access, AccessControls, AccessRule, Actor
-from midspan.security.explain import explain, paths_for
+from midspan.security.explain import OneRow, explain, paths_for
 
 DICTIONARY = Dictionary.build(
     [
@@ -64,7 +64,7 @@ def test_an_explanation_is_what_happens(
         allowed = allowed and access.allows(table, "read", get)
     if field:
         allowed = allowed and access.field(table, field, operation)
-    found = explain(access, table, operation, field, get)
+    found = explain(access, table, operation, field, OneRow(get))
     assert found.decision == ("allowed" if allowed else "refused")
     for step in found.steps:
         granted = any(rule.outcome == "grants" for rule in step.rules)
@@ -81,7 +81,7 @@ def test_the_values_that_failed_are_shown() -> None:
     actor = Actor(sys_id="a" * 32, user_name="ann")
     access = Access(actor, DICTIONARY, AccessControls([rule]), NOW)
     assert [path.name for path in paths_for(access, "incident", "read")] == ["owner"]
-    step = explain(access, "incident", "read", get=lambda path: "bo").steps[0]
+    step = explain(access, "incident", "read", row=OneRow(lambda path: "bo")).steps[0]
     assert step.names == ("incident", "task", "*")
     assert step.decided_by == "task"
     seen = step.rules[0]
