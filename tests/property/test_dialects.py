@@ -243,8 +243,19 @@ BETWEEN_FIELDS = (
     *(Operator.SAME_AS, Operator.NOT_SAME_AS, Operator.GREATER_FIELD, Operator.LESS_FIELD),
     *(Operator.GREATER_OR_EQUAL_FIELD, Operator.LESS_OR_EQUAL_FIELD),
 )
-ZOE = Actor(sys_id="f" * 32, user_name="zoe", time_zone="Europe/Berlin")
-SESSION = SessionValues(ZOE, datetime(2026, 1, 9, 23, 30, tzinfo=UTC))
+ZOE = Actor(
+    sys_id="f" * 32,
+    user_name="aB",
+    time_zone="Europe/Berlin",
+    groups=frozenset({sys_id(3), sys_id(5), sys_id(7)}),
+)
+OPTIONS = {
+    sys_id(1): "gs.getUser().getMyGroups()",
+    sys_id(2): "gs.getUserName()",
+    sys_id(3): "gs.daysAgo(2)",
+    sys_id(4): "new Unknown().list()",
+}
+SESSION = SessionValues(ZOE, datetime(2026, 1, 9, 23, 30, tzinfo=UTC), options=OPTIONS)
 """Already the tenth where this user is."""
 CALLS = (
     "gs.nowDateTime()",
@@ -296,6 +307,8 @@ def values_of(operator: Operator, one: st.SearchStrategy[str]) -> st.SearchStrat
     """Return the texts behind an operator, made of single values."""
     if operator in RELATIVE:
         return DISTANCES
+    if operator is Operator.DYNAMIC:
+        return st.sampled_from((*OPTIONS, "0"))
     if operator in (Operator.MORE_THAN, Operator.LESS_THAN):
         return APART
     if operator in (Operator.ON, Operator.NOT_ON):
@@ -502,6 +515,8 @@ def asked(operator: Operator, values: list[str], last: str) -> list[str]:
         return list(NAMES)
     if operator is Operator.INSTANCE_OF:
         return list(CLASSES)
+    if operator is Operator.DYNAMIC:
+        return list(OPTIONS)
     if operator is Operator.BETWEEN:
         return [f"{value}@{last}" for value in values]
     if operator in (Operator.ON, Operator.NOT_ON):

@@ -71,6 +71,7 @@ def install(store: RecordStore, apps: Sequence[AppDefinition]) -> None:
             "access": AccessControls(),
             "rights": Rights({}, {}),
             "properties": {},
+            "filter_options": {},
         },
     )
     with store.database.write() as transaction:

@@ -20,6 +20,7 @@ RELATIVE = {
     Operator.ON_RELATIVE: Operator.BETWEEN,
 }
 """Operators whose value is a distance from now, and what they compare with the instant there."""
+_ASKING = frozenset({Operator.DYNAMIC, *RELATIVE})
 _DISTANCE = re.compile(
     r"@(minute|hour|day|dayofweek|week|month|quarter|year)@(ago|ahead)@([0-9]{1,7})"
 )
@@ -38,7 +39,7 @@ def asks_who_or_when(term: Term) -> bool:
     >>> asks_who_or_when(Term("opened_at", Operator.SINCE_RELATIVE, "@hour@ago@1"))
     True
     """
-    return SCRIPT_PREFIX in term.value or term.operator in RELATIVE
+    return SCRIPT_PREFIX in term.value or term.operator in _ASKING
 
 
 def split_bounds(value: str) -> list[str]:

@@ -53,6 +53,10 @@ class ValueResolver(Protocol):
         """
         ...
 
+    def option(self, sys_id: str, /) -> str | None:
+        """Return the expression of a dynamic filter option, or None when there is none."""
+        ...
+
 
 def display_path(dictionary: Dictionary, table: str, path: FieldPath) -> FieldPath | None:
     """Return the path to the display value of a reference, or None when it has none."""
@@ -270,6 +274,18 @@ class Resolver:
                 tests.append(Test(display, operator, tuple(names)))
         return _join(tests, positive)
 
+    def _dynamic(self, path: FieldPath, operator: Operator, value: str) -> Condition | None:
+        """Compare with what a dynamic filter option gives, be it one value or a list."""
+        found = self.option(value, path.field)
+        if found is None:
+            return None
+        return self._membership(path, Operator.IN, found) if found else NEVER
+
+    def option(self, sys_id: str, field: Field) -> str | None:
+        """Return the value of a dynamic filter option; None when it has none that is known."""
+        expression = self._values.option(sys_id) if self._values is not None else None
+        return self.value(f"{SCRIPT_PREFIX}{expression}", field) if expression else None
+
     def _ordering(self, path: FieldPath, operator: Operator, value: str) -> Condition | None:
         path = self._shown(path)
         fitting = self.fit(path.field, [value]) if value else []
@@ -366,6 +382,7 @@ _MEANINGS: dict[Operator, _Meaning] = {
     **dict.fromkeys(RELATIVE, relative),
     Operator.ANYTHING: Resolver._always,
     Operator.INSTANCE_OF: Resolver._classes,
+    Operator.DYNAMIC: Resolver._dynamic,
     Operator.SAME_AS: Resolver._other_field,
     Operator.NOT_SAME_AS: Resolver._other_field,
     Operator.GREATER_FIELD: Resolver._later_field,

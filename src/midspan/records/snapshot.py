@@ -20,12 +20,15 @@ from msgspec import Struct
 from midspan.dictionary import Dictionary
 from midspan.dictionary.metadata import Metadata, specs_of
 from midspan.kernel.clock import Clock
+from midspan.query import ReadOptions, parse, plan_read
 from midspan.security import load_access, load_rights
-from midspan.storage import Database, Statements, Transaction
+from midspan.storage import Database, Statements, Transaction, compile_read
+from midspan.storage.catalog import columns_of
 
 Loaded = TypeVar("Loaded")
 _Key = ParamSpec("_Key")
 STALE_AFTER = timedelta(seconds=1)
+FILTER_OPTION = "sys_filter_option_dynamic"
 MOST_DERIVED = 256
 """Answers that a snapshot remembers for each question."""
 
@@ -97,6 +100,18 @@ def load_properties(transaction: Transaction) -> Mapping[str, str]:
     return {name: value or "" for name, value in transaction.rows(sql["properties"])}
 
 
+def load_filter_options(transaction: Transaction, dictionary: Dictionary) -> Mapping[str, str]:
+    """Read the expressions of dynamic filter options by sys_id."""
+    # An upgrade reads the dictionary of the new release before it has made the new tables.
+    if FILTER_OPTION not in dictionary or not columns_of(transaction, FILTER_OPTION):
+        return {}
+    query = parse("active=true^available_for_filter=true")
+    plan = plan_read(dictionary, FILTER_OPTION, query, ReadOptions(columns=["sys_id", "script"]))
+    statement = compile_read(plan, dictionary, transaction.dialect)
+    rows = transaction.rows(statement.sql, statement.params)
+    return {sys_id: script or "" for sys_id, script in rows}
+
+
 DICTIONARY = SnapshotPart(
     "dictionary",
     frozenset(
@@ -119,6 +134,7 @@ PROPERTIES = SnapshotPart(
     frozenset({"sys_properties"}),
     lambda transaction, _: load_properties(transaction),
 )
+FILTER_OPTIONS = SnapshotPart("filter_options", frozenset({FILTER_OPTION}), load_filter_options)
 USERS = SnapshotPart(
     "users",
     frozenset({"sys_user", "sys_user_has_role", "sys_group_has_role", "sys_user_grmember"}),
@@ -141,6 +157,7 @@ class SnapshotHolder:
             ACCESS,
             RIGHTS,
             PROPERTIES,
+            FILTER_OPTIONS,
             USERS,
             *parts,
         ]

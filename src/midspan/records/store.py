@@ -17,7 +17,7 @@ from midspan.kernel.ids import IdSource
 from midspan.records.hooks import ChangeFeed, Guard, RecordHook
 from midspan.records.numbers import NumberBlocks
 from midspan.records.prepared import PreparedRead
-from midspan.records.snapshot import ACCESS, PROPERTIES, Snapshot, SnapshotHolder
+from midspan.records.snapshot import ACCESS, FILTER_OPTIONS, PROPERTIES, Snapshot, SnapshotHolder
 from midspan.records.transaction import RecordTransaction, stored_columns
 from midspan.records.writer import Writer
 from midspan.security import Access, Actor, Passwords, SessionValues, Vault
@@ -116,7 +116,8 @@ class RecordStore:
         self, actor: Actor, now: datetime, snapshot: Snapshot | None = None
     ) -> SessionValues:
         """Return the evaluator of ``javascript:`` values for an actor, for this instant only."""
-        return SessionValues(actor, now, _zone(snapshot or self.holder.current()))
+        known = snapshot or self.holder.current()
+        return SessionValues(actor, now, _zone(known), known.part(FILTER_OPTIONS))
 
     def columns(self, dictionary: Dictionary, table: str) -> tuple[FieldPath, ...]:
         """Return the paths of a table's stored fields; cached."""
@@ -221,7 +222,8 @@ class RecordStore:
 def _asks_the_time(snapshot: Snapshot) -> bool:
     """Tell whether some access control compares with the present."""
     rules = snapshot.part(ACCESS).by_id.values()
-    return any(asks_the_time(rule.condition) for rule in rules)
+    options = snapshot.part(FILTER_OPTIONS)
+    return any(asks_the_time(rule.condition, options) for rule in rules)
 
 
 def _zone(snapshot: Snapshot) -> str:
@@ -231,7 +233,14 @@ def _zone(snapshot: Snapshot) -> str:
 def _access(snapshot: Snapshot, actor: Actor, now: datetime) -> Access:
     shows_names = snapshot.part(PROPERTIES).get(NAMES_IGNORE_ACL, "").strip().lower() == "true"
     rules = snapshot.part(ACCESS)
-    return Access(actor, snapshot.dictionary, rules, now, shows_names=shows_names)
+    return Access(
+        actor,
+        snapshot.dictionary,
+        rules,
+        now,
+        shows_names=shows_names,
+        options=snapshot.part(FILTER_OPTIONS),
+    )
 
 
 @lru_cache(maxsize=1024)

@@ -31,6 +31,7 @@ from midspan.query import (
 from midspan.records import Operation
 from midspan.rules.template import Copy, FieldValue, fields_set
 from midspan.security import PROBE
+from midspan.security.dynamic import KNOWN
 
 SCRIPT_PREFIX = "javascript:"
 LATE = 1000
@@ -195,8 +196,8 @@ def _setting(dictionary: Dictionary, table: Table, given: FieldValue) -> Setting
         if PROBE(text) is None:
             raise InvalidDefinition(
                 f"it sets {field.name} to {text!r}, which is no known expression",
-                hint="Known are javascript:current.<field>, javascript:gs.getUserID(), "
-                "gs.getUserName(), gs.getUserDisplayName(), gs.nowDateTime() and gs.now().",
+                hint=f"Known are javascript:current.<field> and javascript: with one of "
+                f"{', '.join(KNOWN)}.",
             )
         return Setting(field=field, expression=text)
     by_display = bool(text) and field.kind.reference and not _SYS_ID.fullmatch(text)

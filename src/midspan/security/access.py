@@ -10,7 +10,7 @@ any rule. The role ``admin`` passes every rule that does not switch that off.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 import msgspec
@@ -91,6 +91,7 @@ class Access:
     """What one actor may do under one dictionary and one set of rules; remembers its answers.
 
     With ``shows_names`` whoever sees a reference sees the display value of its target, too.
+    ``options`` are the expressions of dynamic filter options that conditions may name.
     """
 
     def __init__(
@@ -101,12 +102,13 @@ class Access:
         now: datetime,
         *,
         shows_names: bool = False,
+        options: Mapping[str, str] | None = None,
     ) -> None:
         self.actor = actor
         self._shows_names = shows_names
         self.dictionary = dictionary
         self._controls = controls
-        self._values = SessionValues(actor, now)
+        self._values = SessionValues(actor, now, options=options)
         self._tables: dict[tuple[str, str], Condition] = {}
         self._fields: dict[tuple[str, str, str], bool] = {}
 

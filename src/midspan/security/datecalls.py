@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from midspan.formats.dates import format_internal, parse_internal, parse_time
-from midspan.formats.periods import beginning, end, instant, shifted, wall_time
+from midspan.formats.periods import UNITS, beginning, end, instant, shifted, wall_time
 from midspan.security.calls import Call
 
 _PERIOD = re.compile(
@@ -18,10 +18,23 @@ _PERIOD = re.compile(
     r"(Minute|Hour|Day|Week|Month|Quarter|Year)(s?)"
 )
 _NAMED_DAY = re.compile(r"gs\.(beginning|end)Of(Yesterday|Today|Tomorrow)")
-_AGO = re.compile(r"gs\.(minute|hour|day|week|month|quarter|year)sAgo(Start|End)?")
+_AGO = re.compile(rf"gs\.({'|'.join(UNITS)})sAgo(Start|End)?")
 _NAMED_DAYS = {"Yesterday": -1, "Today": 0, "Tomorrow": 1}
 _STEPS = {"This": 0, "Current": 0, "Last": -1, "Next": 1}
 _LOCAL = {"gs.yesterday": ("day", 1), "gs.lastWeek": ("week", 1), "gs.daysAgoLocal": ("day", None)}
+FUNCTIONS = (
+    "gs.now()",
+    "gs.nowDateTime()",
+    "gs.dateGenerate('2026-01-31','12:00:00')",
+    *(f"{name}({'n' if count is None else ''})" for name, (_, count) in _LOCAL.items()),
+    *(f"gs.{unit}sAgo{side}(n)" for unit in UNITS for side in ("", "Start", "End")),
+    *(
+        f"gs.{side}Of{period}()"
+        for period in (*_NAMED_DAYS, "ThisWeek", "LastMonth", "NextYear", "Last7Days")
+        for side in ("beginning", "end")
+    ),
+)
+"""The functions, with ``n`` for a number; of the named periods a few of each kind."""
 _MIDNIGHT = parse_time("00:00:00")
 _TIMES = {"start": _MIDNIGHT, "end": parse_time("23:59:59")}
 

@@ -10,7 +10,7 @@ from midspan.formats.dates import zone_of
 from midspan.kernel.errors import InvalidDefinition, InvalidValue
 from midspan.security.actor import Actor
 from midspan.security.calls import parse_call
-from midspan.security.datecalls import local_text_of, moment_of, moment_text
+from midspan.security.datecalls import FUNCTIONS, local_text_of, moment_of, moment_text
 
 PREFIX = "javascript:"
 IDENTITY = frozenset(
@@ -24,21 +24,32 @@ IDENTITY = frozenset(
     }
 )
 """Functions that tell who asks; all others depend on when it is asked."""
+KNOWN = (*(f"{name}()" for name in sorted(IDENTITY)), *FUNCTIONS)
+"""Every expression there is, as one may write it."""
 _EXPRESSION = re.compile(r"javascript:\s*(?:return\s+)?([A-Za-z0-9_.]+(?:\(\s*\)\.\w+)*)")
 
 
-def asks_the_time(condition: str) -> bool:
+_OPTION = re.compile(r"DYNAMIC(?:[^@^]*@)?([0-9a-f]{32})")
+_NO_OPTIONS: Mapping[str, str] = {}
+
+
+def asks_the_time(condition: str, options: Mapping[str, str] = _NO_OPTIONS) -> bool:
     """Tell whether the meaning of an encoded query may change by itself, each second at most.
 
-    A name that is not known counts, so that no new function is ever forgotten.
+    A name that is not known counts, so that no new function is ever forgotten. ``options`` are the
+    expressions that DYNAMIC may stand for.
 
     >>> asks_the_time("opened_by=javascript:gs.getUserID()^active=true")
     False
     >>> asks_the_time("sys_created_on>javascript:gs.daysAgo(3)")
     True
+    >>> asks_the_time(f"opened_atDYNAMIC{'a' * 32}", {"a" * 32: "gs.now()"})
+    True
     """
     if "RELATIVE" in condition:
         return True
+    for sys_id in _OPTION.findall(condition):
+        condition += f"^{PREFIX}{options.get(sys_id, 'gs.getUserID()')}"
     names = [name.replace("()", "") for name in _EXPRESSION.findall(condition)]
     return len(names) < condition.count(PREFIX) or not IDENTITY.issuperset(names)
 
@@ -46,12 +57,20 @@ def asks_the_time(condition: str) -> bool:
 class SessionValues:
     """Evaluates known expressions for one actor at one instant; scripts are never run here.
 
-    Days, weeks and months are those of the actor's time zone, else of ``zone``.
+    Days, weeks and months are those of the actor's time zone, else of ``zone``. ``options`` are the
+    expressions of dynamic filter options by sys_id.
     """
 
-    def __init__(self, actor: Actor, now: datetime, zone: str = "") -> None:
+    def __init__(
+        self,
+        actor: Actor,
+        now: datetime,
+        zone: str = "",
+        options: Mapping[str, str] | None = None,
+    ) -> None:
         groups = ",".join(sorted(actor.groups))
         self._now = now
+        self._options = _NO_OPTIONS if options is None else options
         self.zone = _known_zone(actor.time_zone) or _known_zone(zone) or "UTC"
         self._identity: Mapping[str, str] = {
             "gs.getUserID": actor.sys_id,
@@ -61,6 +80,10 @@ class SessionValues:
             "gs.getUser.getMyGroups": groups,
             "getMyGroups": groups,
         }
+
+    def option(self, sys_id: str, /) -> str | None:
+        """Return the expression of a dynamic filter option; None when it is none that is active."""
+        return self._options.get(sys_id)
 
     def __call__(self, text: str, /, *, as_day: bool = False) -> str | None:
         """Return the value of an expression, with or without its prefix; None when unknown.
@@ -90,8 +113,15 @@ def _known_zone(name: str) -> str:
         return ""
 
 
-PROBE = SessionValues(
+class _AnyOption(SessionValues):
+    """Options are configuration, and may be there when what names them runs."""
+
+    def option(self, sys_id: str, /) -> str | None:
+        return super().option(sys_id) or "gs.getUserID()"
+
+
+PROBE = _AnyOption(
     Actor(sys_id="0" * 32, user_name="probe", name="Probe", groups=frozenset({"0" * 32})),
     datetime(2000, 1, 1, tzinfo=UTC),
 )
-"""Knows which ``javascript:`` values exist, and has a value for each."""
+"""Knows which ``javascript:`` values exist, and has a value for each and for every option."""

@@ -159,6 +159,20 @@ def test_refusal_names_the_nearest_field_and_the_wrong_value() -> None:
         resolve_query(DICTIONARY, "task", parse("sys_class_nameINSTANCEOFincidnt"), Unknown.REFUSE)
 
 
+class Answers:
+    """Values for expressions, and expressions for dynamic filter options."""
+
+    def __init__(self, answers: dict[str, str], options: dict[str, str] | None = None) -> None:
+        self.answers = answers
+        self.options = options or {}
+
+    def __call__(self, text: str, /, *, as_day: bool = False) -> str | None:
+        return self.answers.get(text)
+
+    def option(self, sys_id: str, /) -> str | None:
+        return self.options.get(sys_id)
+
+
 def test_javascript_values_come_from_the_resolver() -> None:
     answers = {"today()": "2026-01-01", "until()": "2026-01-02", "mine()": "1,2"}
     text = (
@@ -166,13 +180,37 @@ def test_javascript_values_come_from_the_resolver() -> None:
         "opened_atBETWEENjavascript:today()@javascript:until()^state=javascript:other()"
     )
     condition, warnings = resolve_condition(
-        DICTIONARY, "task", parse(text).condition, values=lambda text, **_: answers.get(text)
+        DICTIONARY, "task", parse(text).condition, values=Answers(answers)
     )
     assert str(condition) == (
         "(opened_at>2026-01-01 00:00:00 AND stateIN1,2 AND "
         "opened_atBETWEEN2026-01-01 00:00:00,2026-01-02 00:00:00)"
     )
     assert warnings == ("Condition left out: cannot evaluate 'state=javascript:other()'",)
+
+
+@pytest.mark.parametrize(
+    ("option", "shown"),
+    [
+        ("me", "assigned_toINu1"),
+        ("groups", "assigned_toINg1,g2"),
+        ("nobody", "NEVER"),
+        ("broken", "ALWAYS"),
+        ("missing", "ALWAYS"),
+    ],
+)
+def test_a_dynamic_option_is_one_value_or_a_list(option: str, shown: str) -> None:
+    """One that gives nothing matches nothing, not what is empty."""
+    values = Answers(
+        {"me()": "u1", "groups()": "g1,g2", "nobody()": ""},
+        {"me": "me()", "groups": "groups()", "nobody": "nobody()", "broken": "x y"},
+    )
+    query = parse(f"assigned_toDYNAMIC{option}")
+    for unknown in (Unknown.IGNORE, Unknown.NOTHING):
+        condition, warnings = resolve_query(DICTIONARY, "task", query, unknown, values)
+        found = {ALWAYS: "ALWAYS", NEVER: "NEVER"}.get(condition, str(condition).split(" OR ")[0])
+        wanted = "NEVER" if shown == "ALWAYS" and unknown is Unknown.NOTHING else shown
+        assert (found.strip("("), bool(warnings)) == (wanted, shown == "ALWAYS")
 
 
 def test_a_plan_has_all_columns_in_the_order_of_the_dictionary() -> None:

@@ -9,7 +9,7 @@ import pytest
 from midspan.instance import Instance
 from midspan.kernel.errors import DuplicateKey
 from midspan.query import Operator, ReadPlan, Test
-from midspan.records import Snapshot, delete, insert
+from midspan.records import Change, Snapshot, delete, insert, update
 from midspan.records.snapshot import MOST_DERIVED
 from midspan.security import SYSTEM, Actor, SessionValues
 from midspan.security.dynamic import asks_the_time
@@ -85,6 +85,40 @@ def test_a_rule_that_asks_the_time_is_asked_anew_each_second(instance: Instance)
     first = records.access(ANN, snapshot, start).rows("incident", "read")
     assert records.access(ANN, snapshot, start + MOMENT).rows("incident", "read") == first
     assert records.access(ANN, snapshot, start + SECOND).rows("incident", "read") != first
+
+
+def test_a_rule_may_name_a_dynamic_option(instance: Instance) -> None:
+    """It is asked anew each second only if the option is, and follows the option's changes."""
+    records, holder = instance.records, instance.holder
+    table, option = "change_request", "e" * 31 + "1"
+    values = {"label": "x", "script": "gs.getUserID()", "active": "true"}
+    values |= {"available_for_filter": "true"}
+    condition = f"opened_byDYNAMIC{option}^ORsys_created_on<javascript:gs.getUserName()"
+    acl = {"name": "change_request", "operation": "read", "condition": f"opened_byDYNAMIC{option}"}
+    assert not asks_the_time(condition, {option: "gs.getUser().getMyGroups()"})
+    assert asks_the_time(condition, {option: "gs.daysAgo(1)"})
+    with records.write(SYSTEM, enforce=False) as transaction:
+        for rule in transaction.find("sys_security_acl", "name=change_request^operation=read"):
+            transaction.apply(delete("sys_security_acl", rule.sys_id))
+        transaction.apply(insert("sys_security_acl", acl))
+    start = instance.clock.now().replace(microsecond=0)
+
+    def rows(later: timedelta = MOMENT) -> str:
+        return str(records.access(ANN, holder.current(), start + later).rows(table, "read"))
+
+    def write(change: Change) -> None:
+        with records.write(SYSTEM, enforce=False) as transaction:
+            transaction.apply(change)
+
+    assert rows() == "()", "an option that does not exist grants nothing"
+    write(insert("sys_filter_option_dynamic", values, sys_id=option))
+    assert ANN.sys_id in rows()
+    assert rows(SECOND) == rows()
+    change = {"script": "gs.nowDateTime()", "label": "now"}
+    write(update("sys_filter_option_dynamic", option, change))
+    assert rows(SECOND) != rows()
+    write(update("sys_filter_option_dynamic", option, {"active": "false"}))
+    assert rows() == "()"
 
 
 @pytest.mark.parametrize("sys_id", ["", "0" * 32, "'; --", "é" * 40])

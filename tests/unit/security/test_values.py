@@ -17,6 +17,9 @@ NOW = datetime(2026, 3, 30, 0, 30, 15, tzinfo=ZoneInfo(BERLIN))
 """Half past midnight of a Monday, the night after the clocks went forward."""
 
 
+IDENTITY = {f"{name}()" for name in dynamic.IDENTITY}
+
+
 @pytest.mark.parametrize("module", [calls, datecalls, dynamic])
 def test_examples(module: ModuleType) -> None:
     result = doctest.testmod(module)
@@ -68,6 +71,12 @@ def test_examples(module: ModuleType) -> None:
 )
 def test_values_are_those_of_the_users_time_zone(call: str, value: str) -> None:
     assert SessionValues(ZOE, NOW)(f"javascript:{call}") == value
+
+
+@pytest.mark.parametrize("call", dynamic.KNOWN)
+def test_what_a_hint_names_exists(call: str) -> None:
+    assert SessionValues(ZOE, NOW)(call.replace("(n)", "(2)")) is not None
+    assert dynamic.asks_the_time(f"a=javascript:{call}") is (call not in IDENTITY)
 
 
 @pytest.mark.parametrize(
