@@ -17,7 +17,7 @@ import psutil
 import psycopg
 from psycopg import sql
 
-from midspan.storage.dialect import register_functions
+from midspan.storage.functions import register_functions
 
 DEADLOCKS = 5
 """So often a statement is tried again."""

@@ -47,7 +47,7 @@ class SqliteStore:
     """SQLite on the event loop itself: the quickest way when one writer is all there can be."""
 
     def __init__(self, path: str) -> None:
-        from midspan.storage.dialect import register_functions  # noqa: PLC0415 - not for PostgreSQL
+        from midspan.storage.functions import register_functions  # noqa: PLC0415 - not for PostgreSQL
 
         self._connection = sqlite3.connect(path, isolation_level=None, cached_statements=512)
         register_functions(self._connection)

@@ -6,7 +6,7 @@ import itertools
 import operator as python
 import random
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -57,8 +57,8 @@ from midspan.storage.dialect import (
     POSTGRESQL_SETUP,
     SQLITE,
     Dialect,
-    register_functions,
 )
+from midspan.storage.functions import register_functions
 from midspan.storage.groups import compile_aggregate
 
 Record = dict[str, str]
@@ -275,6 +275,14 @@ DISTANCES = st.builds(
 )
 
 
+PARTS = st.builds(
+    "label@javascript:gs.datePart('{}','{}','{}')".format,
+    st.sampled_from(("hour", "dayofweek", "week", "month", "quarter", "year", "decade")),
+    st.sampled_from(("0", "1", "2", "9", "23", "2026", "monday", "Friday", "jan", "june")),
+    st.sampled_from(("EE", "GE", "LE", "GT", "LT", "XX")),
+)
+PERIODS = ("minute", "hour", "day", "dayofweek", "week", "month", "quarter", "year")
+DATES = ("moment", "day", "parent_link.moment", "ref_leaf.parent_link.moment", "text")
 APART = st.builds(
     "{}@{}@{}@{}".format,
     st.sampled_from(("moment", "parent_link.moment", "ref_leaf.parent_link.moment", "day")),
@@ -303,23 +311,30 @@ def terms(draw: st.DrawFn) -> Term:
     return Term(name, operator, draw(values_of(operator, one)))
 
 
+SAME = (Operator.SAME_AS, Operator.NOT_SAME_AS)
+TOGETHER = st.one_of(
+    st.sampled_from(NAMES), st.builds("{}@{}".format, *map(st.sampled_from, (DATES, PERIODS)))
+)
+ASKED: dict[Operator, st.SearchStrategy[str]] = {
+    **dict.fromkeys(BETWEEN_FIELDS, st.sampled_from(NAMES)),
+    **dict.fromkeys(SAME, TOGETHER),
+    **dict.fromkeys(RELATIVE, DISTANCES),
+    **dict.fromkeys((Operator.MORE_THAN, Operator.LESS_THAN), APART),
+    Operator.DYNAMIC: st.sampled_from((*OPTIONS, "0")),
+    Operator.DATE_PART: PARTS,
+    Operator.INSTANCE_OF: st.sampled_from(CLASSES),
+}
+
+
 def values_of(operator: Operator, one: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     """Return the texts behind an operator, made of single values."""
-    if operator in RELATIVE:
-        return DISTANCES
-    if operator is Operator.DYNAMIC:
-        return st.sampled_from((*OPTIONS, "0"))
-    if operator in (Operator.MORE_THAN, Operator.LESS_THAN):
-        return APART
+    if operator in ASKED:
+        return ASKED[operator]
     if operator in (Operator.ON, Operator.NOT_ON):
         return st.builds("label@{}@{}".format, one, one)
     if operator in (Operator.IN, Operator.NOT_IN):
         return st.lists(one, max_size=4).map(",".join)
-    if operator is Operator.BETWEEN:
-        return st.builds("{}@{}".format, one, one)
-    if operator in BETWEEN_FIELDS:
-        return st.sampled_from(NAMES)
-    return st.sampled_from(CLASSES) if operator is Operator.INSTANCE_OF else one
+    return st.builds("{}@{}".format, one, one) if operator is Operator.BETWEEN else one
 
 
 def related(inner: st.SearchStrategy[Condition]) -> st.SearchStrategy[RelatedTerm]:
@@ -465,6 +480,11 @@ def test_reads_agree(
             assert store.run(matching) == ids
 
 
+DATE_PARTS = (
+    *(("dayofweek", "thursday"), ("dayofweek", "sunday"), ("week", "0"), ("week", "1")),
+    *(("week", "53"), ("month", "jan"), ("month", "march"), ("quarter", "1"), ("quarter", "4")),
+    *(("year", "2025"), ("year", "2026"), ("hour", "0"), ("hour", "1"), ("hour", "9")),
+)
 AWAY = ("hour@before@8", "hour@after@9", "month@after@1", "year@before@1")
 
 
@@ -477,8 +497,12 @@ def crowd(dictionary: Dictionary) -> World:
         "whole": ["-1", "2", "10", "9007199254740993"],
         "amount": ["-1.5", "2", "10", "0.1"],
         "flag": ["true", "false"],
-        "moment": ["2026-01-01 00:00:00", "2026-01-01 08:30:00", "2026-02-01 00:00:00"],
-        "day": ["2026-01-01", "2026-01-02", "2026-02-01"],
+        "moment": [
+            *("2026-01-01 00:00:00", "2026-01-01 08:30:00", "2026-02-01 00:00:00"),
+            *("2025-12-31 23:30:00", "2026-03-29 00:59:59", "2026-03-29 01:00:00"),
+            *("2026-10-25 00:30:00", "2026-10-25 01:30:00", "1890-06-30 23:30:00"),
+        ],
+        "day": ["2026-01-01", "2026-01-02", "2026-02-01", "2025-12-31", "2024-12-29"],
     }
     samples |= {"name": samples["text"], "extra": samples["whole"], "rank": samples["whole"]}
     samples["worth"] = samples["amount"]
@@ -505,26 +529,42 @@ def questions(world: World) -> Iterator[Term]:
         known = {world.get(row, path) for row in rows} - {""} if path else set()
         found = sorted(known) or ["x"]
         values = [*found[:4], found[-1][:2].swapcase(), "x"]
+        dated = path is not None and path.field.storage in (Storage.DATETIME, Storage.DATE)
         for operator in OPERATORS:
-            yield from (Term(name, operator, text) for text in asked(operator, values, found[-1]))
+            texts = asked(operator, values, found[-1])
+            if operator in (Operator.DATE_PART, *SAME) and not dated:
+                texts = [text for text in texts if "@" not in text] or texts[:1]
+            yield from (Term(name, operator, text) for text in texts)
 
 
-def asked(operator: Operator, values: list[str], last: str) -> list[str]:
+FIXED: dict[Operator, tuple[str, ...]] = {
+    **dict.fromkeys(BETWEEN_FIELDS, NAMES),
+    **dict.fromkeys(SAME, (*NAMES, *(f"{name}@{unit}" for name in DATES for unit in PERIODS))),
+    **dict.fromkeys(
+        (Operator.MORE_THAN, Operator.LESS_THAN),
+        tuple(f"parent_link.moment@{distance}" for distance in AWAY),
+    ),
+    **dict.fromkeys(
+        RELATIVE, ("@hour@ago@1", "@hour@ago@205", "@dayofweek@ago@9", "@dayofweek@ahead@9")
+    ),
+    Operator.INSTANCE_OF: CLASSES,
+    Operator.DYNAMIC: tuple(OPTIONS),
+    Operator.DATE_PART: tuple(
+        f"x@javascript:gs.datePart('{part}','{value}','{sign}')"
+        for part, value in DATE_PARTS
+        for sign in ("EE", "GE", "LE", "GT", "LT")
+    ),
+}
+
+
+def asked(operator: Operator, values: list[str], last: str) -> Sequence[str]:
     """Return the texts that an operator is asked with."""
-    if operator in BETWEEN_FIELDS:
-        return list(NAMES)
-    if operator is Operator.INSTANCE_OF:
-        return list(CLASSES)
-    if operator is Operator.DYNAMIC:
-        return list(OPTIONS)
+    if operator in FIXED:
+        return FIXED[operator]
     if operator is Operator.BETWEEN:
         return [f"{value}@{last}" for value in values]
     if operator in (Operator.ON, Operator.NOT_ON):
         return [f"on@{value}@{last}" for value in values]
-    if operator in (Operator.MORE_THAN, Operator.LESS_THAN):
-        return [f"parent_link.moment@{distance}" for distance in AWAY]
-    if operator in RELATIVE:
-        return ["@hour@ago@1", "@hour@ago@205", "@dayofweek@ago@9", "@dayofweek@ahead@9"]
     return [*values, ",".join(values)]
 
 

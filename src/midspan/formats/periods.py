@@ -101,6 +101,36 @@ def truncated(wall: datetime, unit: str) -> datetime:
             raise ValueError(f"no unit of time: {unit}")
 
 
+def part_of(wall: datetime, part: str) -> int:
+    """Return a part of a wall time as a number; days of the week and weeks begin on Sunday.
+
+    Sunday is day 0. The days before the first Sunday of a year are its week 0.
+
+    >>> start = datetime(2026, 1, 4, 12)
+    >>> [part_of(start, part) for part in PARTS]
+    [12, 0, 1, 1, 1, 2026]
+
+    """
+    match part:
+        case "hour":
+            return wall.hour
+        case "dayofweek":
+            return wall.isoweekday() % 7
+        case "week":
+            return (wall.timetuple().tm_yday + 6 - wall.isoweekday() % 7) // 7
+        case "month":
+            return wall.month
+        case "quarter":
+            return (wall.month + 2) // 3
+        case "year":
+            return wall.year
+        case _:
+            raise ValueError(f"no part of a date: {part}")
+
+
+PARTS = ("hour", "dayofweek", "week", "month", "quarter", "year")
+
+
 def wall_time(moment: datetime, zone: str) -> datetime:
     """Return what clocks in a zone show at an instant.
 

@@ -36,6 +36,7 @@ class Operator(StrEnum):
     SINCE_RELATIVE = "RELATIVEGE"
     UNTIL_RELATIVE = "RELATIVELE"
     ON_RELATIVE = "RELATIVEEE"
+    DATE_PART = "DATEPART"
     ANYTHING = "ANYTHING"
     INSTANCE_OF = "INSTANCEOF"
     DYNAMIC = "DYNAMIC"
@@ -82,7 +83,8 @@ class Test(Struct, frozen=True, tag=True):
     ``values`` are canonical wire texts of the field's type: one for most operators, two for
     BETWEEN, any number for IN, none for ISEMPTY. SAMEAS, GT_FIELD and their like compare with
     ``other`` instead; MORETHAN and LESSTHAN hold a unit of time and a number, negative for
-    ``before``, beside it.
+    ``before``, beside it, SAMEAS and NSAMEAS nothing or a unit and a time zone. DATEPART holds a
+    part of a date, a sign (``=``, ``<``..), a number and a time zone. The zone is ``''`` for UTC.
     """
 
     __test__ = False

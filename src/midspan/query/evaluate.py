@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from midspan.dictionary import Field, FieldPath
-from midspan.formats.periods import moved
+from midspan.formats.periods import moved, part_of, truncated
 from midspan.query.comparison import Key, comparison_key, fold, measure, measured
 from midspan.query.condition import And, Condition, Operator, Or, Related, RelatedTerm, Term, Test
+from midspan.query.moments import local_time
 from midspan.query.plan import Sort
 from midspan.query.related import holds
 
@@ -112,6 +113,12 @@ def _comparison(compare: Callable[[Key, Key], bool]) -> Callable[[Test, str], bo
     return lambda test, text: _compares(compare, test, text, test.values[0])
 
 
+def _in_part(test: Test, text: str) -> bool:
+    part, sign, number, zone = test.values
+    found = part_of(local_time(test.path.field, text, zone), part)
+    return holds(Operator(sign), found, int(number))
+
+
 _POSITIVE: dict[Operator, Callable[[Test, str], bool]] = {
     Operator.EQUALS: _equals,
     Operator.DIFFERS: _equals,
@@ -122,6 +129,7 @@ _POSITIVE: dict[Operator, Callable[[Test, str], bool]] = {
     Operator.LESS: _comparison(python.lt),
     Operator.LESS_OR_EQUAL: _comparison(python.le),
     Operator.BETWEEN: _between,
+    Operator.DATE_PART: _in_part,
     Operator.CONTAINS: lambda test, text: fold(test.values[0]) in fold(text),
     Operator.NOT_CONTAINS: lambda test, text: fold(test.values[0]) in fold(text),
     Operator.STARTS_WITH: lambda test, text: fold(text).startswith(fold(test.values[0])),
@@ -152,6 +160,10 @@ def _related(test: Test, other: FieldPath, get: Getter) -> bool:
         same = first == second
         return test.operator in _SAMENESS and same is (test.operator is Operator.SAME_AS)
     compare = _BETWEEN_FIELDS[test.operator]
+    if test.values:
+        unit, zone = test.values
+        fields = (test.path.field, first), (other.field, second)
+        return bool(compare(*(truncated(local_time(*each, zone), unit) for each in fields)))
     return bool(compare(measured(how, test.path.field, first), measured(how, other.field, second)))
 
 

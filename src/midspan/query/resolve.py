@@ -24,7 +24,16 @@ from midspan.query.condition import (
     Term,
     Test,
 )
-from midspan.query.moments import RELATIVE, SCRIPT_PREFIX, apart, on_day, relative, split_bounds
+from midspan.query.moments import (
+    RELATIVE,
+    SCRIPT_PREFIX,
+    apart,
+    date_part,
+    on_day,
+    relative,
+    same_period,
+    split_bounds,
+)
 from midspan.query.related import MOST_RELATED, Budget, arranged, holds, paths_met
 
 _SYS_ID = re.compile(r"[0-9a-fA-F]{32}")
@@ -51,6 +60,11 @@ class ValueResolver(Protocol):
 
         With ``as_day`` an instant is given as the day that it is in the user's time zone.
         """
+        ...
+
+    @property
+    def zone(self) -> str:
+        """The time zone that days and hours are those of."""
         ...
 
     def option(self, sys_id: str, /) -> str | None:
@@ -106,6 +120,11 @@ class Resolver:
         self.warnings: list[str] = []
         self._values = values
         self._budget = budget or Budget()
+
+    @property
+    def zone(self) -> str | None:
+        """The user's time zone; None when nothing is evaluated for a user."""
+        return self._values.zone if self._values is not None else None
 
     def report(self, error: MidspanError) -> None:
         """Raise ``error`` or keep it as a warning, as the policy says."""
@@ -315,6 +334,10 @@ class Resolver:
             return NEVER
         return Test(path, Operator.IN, table.classes)
 
+    def _same(self, path: FieldPath, operator: Operator, value: str) -> Condition | None:
+        meaning = same_period if "@" in value else Resolver._other_field
+        return meaning(self, path, operator, value)
+
     def _other_field(self, path: FieldPath, operator: Operator, value: str) -> Condition | None:
         if self.unknown is Unknown.REFUSE:
             self.comparable(value, "Condition")
@@ -359,7 +382,9 @@ class Resolver:
 
 _Meaning = Callable[[Resolver, FieldPath, Operator, str], Condition | None]
 _CHANGES = frozenset({Operator.CHANGES, Operator.CHANGES_FROM, Operator.CHANGES_TO})
-_IN_PARTS = frozenset({Operator.BETWEEN, Operator.ON, Operator.NOT_ON, *RELATIVE})
+_IN_PARTS = frozenset(
+    {Operator.BETWEEN, Operator.ON, Operator.NOT_ON, Operator.DATE_PART, *RELATIVE}
+)
 """Operators whose value holds several values, each of which may be an expression."""
 _MEANINGS: dict[Operator, _Meaning] = {
     Operator.EQUALS: Resolver._equality,
@@ -383,8 +408,9 @@ _MEANINGS: dict[Operator, _Meaning] = {
     Operator.ANYTHING: Resolver._always,
     Operator.INSTANCE_OF: Resolver._classes,
     Operator.DYNAMIC: Resolver._dynamic,
-    Operator.SAME_AS: Resolver._other_field,
-    Operator.NOT_SAME_AS: Resolver._other_field,
+    Operator.DATE_PART: date_part,
+    Operator.SAME_AS: Resolver._same,
+    Operator.NOT_SAME_AS: Resolver._same,
     Operator.GREATER_FIELD: Resolver._later_field,
     Operator.LESS_FIELD: Resolver._later_field,
     Operator.GREATER_OR_EQUAL_FIELD: Resolver._later_field,

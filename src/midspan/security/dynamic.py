@@ -24,6 +24,7 @@ IDENTITY = frozenset(
     }
 )
 """Functions that tell who asks; all others depend on when it is asked."""
+_TIMELESS = IDENTITY | {"gs.datePart"}
 KNOWN = (*(f"{name}()" for name in sorted(IDENTITY)), *FUNCTIONS)
 """Every expression there is, as one may write it."""
 _EXPRESSION = re.compile(r"javascript:\s*(?:return\s+)?([A-Za-z0-9_.]+(?:\(\s*\)\.\w+)*)")
@@ -51,7 +52,7 @@ def asks_the_time(condition: str, options: Mapping[str, str] = _NO_OPTIONS) -> b
     for sys_id in _OPTION.findall(condition):
         condition += f"^{PREFIX}{options.get(sys_id, 'gs.getUserID()')}"
     names = [name.replace("()", "") for name in _EXPRESSION.findall(condition)]
-    return len(names) < condition.count(PREFIX) or not IDENTITY.issuperset(names)
+    return len(names) < condition.count(PREFIX) or not _TIMELESS.issuperset(names)
 
 
 class SessionValues:

@@ -5,20 +5,17 @@ Decided in ``docs/decisions/0002-storage-types.md``. SQL text uses ``?`` for par
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from decimal import ROUND_HALF_UP, Context, Decimal
+from decimal import Decimal
 from functools import lru_cache
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Protocol, TypeAlias
 
 import orjson
 
 from midspan.dictionary import Field, Storage
-from midspan.formats.periods import moved
 from midspan.query import Operator
-from midspan.query.comparison import fold, is_folded
+from midspan.query.comparison import is_folded
 
 Value: TypeAlias = str | int | bool | Decimal | list[str] | None
 """What a parameter may be."""
@@ -101,6 +98,22 @@ class Dialect(Protocol):
 
     def moved(self, expression: str, unit: str, count: int) -> str:
         """Return a date-time some units later; a month without that day ends earlier."""
+        ...
+
+    def local(self, expression: str, zone: str) -> str:
+        """Return what clocks of a time zone show at a date-time of UTC."""
+        ...
+
+    def midnight(self, expression: str) -> str:
+        """Return the beginning of a day as a date-time."""
+        ...
+
+    def part(self, expression: str, part: str) -> str:
+        """Return a part of a date-time as a number, as ``midspan.formats.periods.part_of`` does."""
+        ...
+
+    def truncated(self, expression: str, unit: str) -> str:
+        """Return the beginning of the day, week, month.. that a date-time is in."""
         ...
 
     def page(self, limit: int | None, offset: int) -> tuple[str, tuple[int, ...]]:
@@ -205,6 +218,18 @@ class SqliteDialect:
     def moved(self, expression: str, unit: str, count: int) -> str:
         return f"date_moved({expression}, {_literal(unit)}, {count:d})"
 
+    def local(self, expression: str, zone: str) -> str:
+        return f"date_local({expression}, {_literal(zone)})"
+
+    def midnight(self, expression: str) -> str:
+        return f"{expression} || ' 00:00:00'"
+
+    def part(self, expression: str, part: str) -> str:
+        return f"date_part({expression}, {_literal(part)})"
+
+    def truncated(self, expression: str, unit: str) -> str:
+        return f"date_truncated({expression}, {_literal(unit)})"
+
     def page(self, limit: int | None, offset: int) -> tuple[str, tuple[int, ...]]:
         if limit is None and not offset:
             return "", ()
@@ -294,6 +319,21 @@ class PostgresDialect:
         part, factor = _INTERVALS[unit]
         return f"{expression} + make_interval({part} => {count * factor:d})"
 
+    def local(self, expression: str, zone: str) -> str:
+        return f"({expression} AT TIME ZONE 'UTC' AT TIME ZONE {_literal(zone)})"
+
+    def midnight(self, expression: str) -> str:
+        return f"CAST({expression} AS timestamp)"
+
+    def part(self, expression: str, part: str) -> str:
+        if part == "week":
+            day = f"EXTRACT(DOY FROM {expression}) + 6 - EXTRACT(DOW FROM {expression})"
+            return f"floor(({day}) / 7)"
+        return f"EXTRACT({_PARTS.get(part, part)} FROM {expression})"
+
+    def truncated(self, expression: str, unit: str) -> str:
+        return f"date_trunc({_literal(unit)}, {expression})"
+
     def page(self, limit: int | None, offset: int) -> tuple[str, tuple[int, ...]]:
         if limit is None:
             return (" OFFSET ?", (offset,)) if offset else ("", ())
@@ -376,99 +416,7 @@ _INTERVALS = {
     "quarter": ("months", 3),
     "year": ("years", 1),
 }
-_EXACT = Context(prec=1000)
-
-
-def register_functions(connection: sqlite3.Connection) -> None:
-    """Give a SQLite connection what its dialect needs: fold, decimal order, exact totals."""
-    connection.create_function("fold", 1, _fold_value, deterministic=True)
-    connection.create_function("date_moved", 3, _date_moved, deterministic=True)
-    connection.create_collation("midspan_decimal", _compare_decimals)
-    connection.create_aggregate("decimal_sum", 1, cast(Any, _DecimalSum))
-    connection.create_aggregate("decimal_avg", 1, cast(Any, _DecimalAverage))
-    connection.create_aggregate("fold_min", 1, cast(Any, _FirstText))
-    connection.create_aggregate("fold_max", 1, cast(Any, _LastText))
-
-
-class _DecimalSum:
-    """Exact sum of wire texts or integers; NULL when there was none."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.total = Decimal(0)
-
-    def step(self, value: str | int | None) -> None:
-        if value is not None:
-            self.count += 1
-            self.total = _EXACT.add(self.total, Decimal(value))
-
-    def finalize(self) -> str | None:
-        return _plain(self.total) if self.count else None
-
-
-class _DecimalAverage(_DecimalSum):
-    """Average, rounded to four decimals, halves away from zero."""
-
-    def finalize(self) -> str | None:
-        if not self.count:
-            return None
-        average = _EXACT.divide(self.total, Decimal(self.count))
-        return _plain(average.quantize(Decimal("0.0001"), ROUND_HALF_UP, _EXACT))
-
-
-class _FirstText:
-    """The first of texts in folded order, then by code points; NULL when there was none."""
-
-    def __init__(self) -> None:
-        self.best: tuple[str, str] | None = None
-
-    def step(self, value: str | None) -> None:
-        if value is not None:
-            key = (fold(value), value)
-            if self.best is None or self.better(key, self.best):
-                self.best = key
-
-    @staticmethod
-    def better(key: tuple[str, str], best: tuple[str, str]) -> bool:
-        return key < best
-
-    def finalize(self) -> str | None:
-        return self.best[1] if self.best else None
-
-
-class _LastText(_FirstText):
-    """The last of texts in folded order, then by code points."""
-
-    @staticmethod
-    def better(key: tuple[str, str], best: tuple[str, str]) -> bool:
-        return key > best
-
-
-def _plain(number: Decimal) -> str:
-    text = format(number, "f")
-    if "." in text:
-        text = text.rstrip("0").rstrip(".")
-    return "0" if text == "-0" else text
-
-
-def _fold_value(value: object) -> str | None:
-    return None if value is None else fold(str(value))
-
-
-def _date_moved(text: str | None, unit: str, count: int) -> str | None:
-    """Outside the years 1 to 9999 the result comes before, or after, every date."""
-    if text is None:
-        return None
-    try:
-        return moved(datetime.fromisoformat(text), unit, count).isoformat(" ")
-    except (ValueError, OverflowError):
-        return "" if count < 0 else "~"
-
-
-def _compare_decimals(first: str, second: str) -> int:
-    if first == second:
-        return 0
-    return 1 if Decimal(first) > Decimal(second) else -1
+_PARTS = {"dayofweek": "DOW"}
 
 
 @lru_cache(maxsize=8192)

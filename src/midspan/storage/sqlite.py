@@ -14,7 +14,8 @@ from midspan.kernel.errors import Conflict, DuplicateKey, Unavailable
 from midspan.storage.callbacks import Callbacks
 from midspan.storage.copytext import decode_copy_line
 from midspan.storage.database import Params, Row
-from midspan.storage.dialect import SQLITE, Dialect, register_functions
+from midspan.storage.dialect import SQLITE, Dialect
+from midspan.storage.functions import register_functions
 
 MINIMUM_VERSION = (3, 40, 0)
 MAX_READERS = 16

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from midspan.dictionary import Field, FieldPath
+from midspan.dictionary import Field, FieldPath, Storage
 from midspan.query import And, Condition, Operator, Or, Related, RelatedTerm, Term, Test
 from midspan.query.comparison import Measure, is_folded, measure
 from midspan.query.related import OPPOSITE, holds
@@ -112,7 +112,26 @@ class Where:
         return ""
 
     def _same(self, test: Test) -> str:
+        if test.values and test.other is not None:
+            unit, zone = test.values
+            first, second = (
+                self._dialect.truncated(self._local(path, zone), unit)
+                for path in (test.path, test.other)
+            )
+            return self._dialect.same(first, second)
         return self._dialect.same(*self._pair(test))
+
+    def _in_part(self, test: Test) -> str:
+        part, sign, number, zone = test.values
+        found = self._dialect.part(self._local(test.path, zone), part)
+        return f"{found} {Operator(sign).value} {int(number):d}"
+
+    def _local(self, path: FieldPath, zone: str) -> str:
+        """Return a date as the calendar of a zone has it; a day is a day anywhere."""
+        column = self._source.path(path)
+        if path.field.storage is Storage.DATE:
+            return self._dialect.midnight(column)
+        return self._dialect.local(column, zone) if zone else column
 
     def _not_same(self, test: Test) -> str:
         return f"NOT ({self._same(test)})"
@@ -200,6 +219,7 @@ _TESTS: dict[Operator, Callable[[Where, Test], str]] = {
     Operator.IS_NOT_EMPTY: Where._not_empty,
     Operator.BETWEEN: Where._between,
     Operator.ANYTHING: Where._always,
+    Operator.DATE_PART: Where._in_part,
     Operator.SAME_AS: Where._same,
     Operator.NOT_SAME_AS: Where._not_same,
     **dict.fromkeys(_SIGNS, Where._ordered),

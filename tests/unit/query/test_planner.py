@@ -162,6 +162,8 @@ def test_refusal_names_the_nearest_field_and_the_wrong_value() -> None:
 class Answers:
     """Values for expressions, and expressions for dynamic filter options."""
 
+    zone = "Europe/Berlin"
+
     def __init__(self, answers: dict[str, str], options: dict[str, str] | None = None) -> None:
         self.answers = answers
         self.options = options or {}

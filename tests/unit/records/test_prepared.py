@@ -70,6 +70,9 @@ def test_every_expression_that_moves_by_itself_is_listed() -> None:
         assert early(call) is not None, call
         assert asks_the_time(f"a=1^x=javascript:{call}") is (early(call) != late(call)), call
     assert asks_the_time("x=javascript: something(else)")
+    part = "opened_atDATEPARTMonday@javascript:gs.datePart('dayofweek','monday','EE')"
+    assert not asks_the_time(part)
+    assert asks_the_time(f"{part}^opened_at<javascript:gs.now()")
     assert asks_the_time("opened_atRELATIVEGT@hour@ago@1")
 
 

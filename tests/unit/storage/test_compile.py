@@ -10,7 +10,8 @@ import pytest
 from midspan.dictionary import Dictionary, FieldSpec, Storage, Strategy, TableSpec
 from midspan.query import ReadOptions, parse, plan_aggregate, plan_read
 from midspan.storage.compile import compile_count, compile_ids, compile_read
-from midspan.storage.dialect import POSTGRESQL, SQLITE, Dialect, register_functions
+from midspan.storage.dialect import POSTGRESQL, SQLITE, Dialect
+from midspan.storage.functions import register_functions
 from midspan.storage.groups import compile_aggregate
 
 DICTIONARY = Dictionary.build(
