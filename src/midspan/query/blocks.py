@@ -14,8 +14,8 @@ _LIST = re.compile(
 _SUBQUERY = re.compile(rf"SUBQUERY({_PATH}),({_PATH}),({_NAME})")
 _JOIN = re.compile(rf"JOIN({_NAME})\.({_PATH})=({_NAME})\.({_PATH})!(.*)", re.DOTALL)
 _AMONG = re.compile(rf"({_PATH})SUBQUERY({_PATH}),({_NAME})(?:,(.*))?", re.DOTALL)
-_BLOCK = re.compile(r"(?:NQ|OR)*(RLQUERY|SUBQUERY)")
-_OPENING = re.compile(r"(?:NQ|OR)*(?=RLQUERY|SUBQUERY)")
+_BLOCK = re.compile(r"(?:NQ\^*|OR)*(RLQUERY|SUBQUERY)")
+_OPENING = re.compile(r"(?:NQ\^*|OR)*(?=RLQUERY|SUBQUERY)")
 
 Reader = Callable[[str], Query]
 """Reads what is inside, one level deeper."""
@@ -104,8 +104,7 @@ def inline(part: str, read: Reader) -> RelatedTerm | None:
     if match is None:
         return None
     own, field, table, inside = match.groups()
-    inside = (inside or "").removesuffix("ENDSUBQUERY").removesuffix("^")
-    return RelatedTerm(form=Form.AMONG, table=table, field=field, own=own, query=read(inside))
+    return RelatedTerm(form=Form.AMONG, table=table, field=field, own=own, query=read(inside or ""))
 
 
 def related_text(term: RelatedTerm, inside: str) -> str:

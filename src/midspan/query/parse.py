@@ -35,6 +35,7 @@ _TERM = re.compile(rf"([a-z0-9_.]+)({_LONGEST_FIRST})(.*)", re.DOTALL)
 _FIELD = re.compile(r"[a-z0-9_.]+")
 _CARET = re.compile(r"\^\^|\^")
 _BLOCKS = (Form.LIST, Form.SUBQUERY)
+_NO_MEANING = ("", "EQ", "ENDRLQUERY", "ENDSUBQUERY")
 _DEEPEST = 21
 """Conditions on related rows that are read inside each other; the planner refuses fewer."""
 _TOO_DEEP = Query(invalid=("related rows nested too deep",))
@@ -46,9 +47,10 @@ def parse(text: str) -> Query:
     """Read an encoded query; ``^NQ`` binds loosest, ``^OR`` tightest, ``^ORDERBY`` not at all.
 
     Never fails: a part that cannot be read goes to ``Query.invalid``, and what is done about it is
-    the planner's choice. Empty parts, ``^EQ`` and a leading ``GOTO`` mean nothing; ``^^`` is a
-    caret inside a value. Conditions on related rows hold besides all others of their group: OR and
-    NQ before RLQUERY and SUBQUERY mean nothing, and a missing end is that of the query.
+    the planner's choice. Empty parts, ``^EQ``, an end of nothing and a leading ``GOTO`` mean
+    nothing; ``^^`` is a caret inside a value. Conditions on related rows hold besides all others of
+    their group: OR and NQ before RLQUERY and SUBQUERY mean nothing, and a missing end is that of
+    the query.
 
     >>> print(parse("active=true^priority=1^ORpriority=2^ORDERBYnumber").condition)
     (active=true AND (priority=1 OR priority=2))
@@ -94,14 +96,18 @@ def format_query(query: Query) -> str:
     >>> format_query(parse("GOTOa=1^^2^ORb=^EQ^GROUPBYc^"))
     'a=1^^2^ORbISEMPTY^GROUPBYc'
     """
+    text = _query_text(query)
+    return f"^{text}" if text.startswith("GOTO") else text
+
+
+def _query_text(query: Query) -> str:
     parts = [_condition_text(query.condition)] if query.condition != ALWAYS else []
     parts += [part.replace("^", "^^") for part in query.invalid]
     parts += [
         f"{'ORDERBYDESC' if order.descending else 'ORDERBY'}{order.field}" for order in query.order
     ]
     parts += [f"GROUPBY{field}" for field in query.group_by]
-    text = "^".join(parts)
-    return f"^{text}" if text.startswith("GOTO") else text
+    return "^".join(parts)
 
 
 class _Reader:
@@ -147,8 +153,8 @@ class _Reader:
     def _read(self, part: str) -> None:
         while part.startswith("NQ"):
             self._groups.append([])
-            part = part[2:]
-        if part in ("", "EQ"):
+            part = part[2:].lstrip("^")
+        if part in _NO_MEANING:
             return
         if part.startswith("ORDERBYDESC"):
             self._field(part, "ORDERBYDESC")
@@ -194,7 +200,10 @@ class _Reader:
 
 
 def _split(text: str) -> list[str]:
-    """Split at single carets; a double one becomes a caret of its part."""
+    """Split at single carets; a double one becomes a caret of its part.
+
+    No part begins with one: written again behind another part it would belong to that.
+    """
     parts: list[str] = []
     current = ""
     position = 0
@@ -206,7 +215,7 @@ def _split(text: str) -> list[str]:
         else:
             parts.append(current)
             current = ""
-    return [*parts, current + text[position:]]
+    return [part.lstrip("^") for part in (*parts, current + text[position:])]
 
 
 def _any(parts: Sequence[Condition]) -> Condition:
@@ -242,7 +251,7 @@ def _condition_text(condition: Condition) -> str:
         case Or():
             return "^NQ".join(_group_text(part) for part in condition.parts)
         case RelatedTerm():
-            return related_text(condition, format_query(condition.query))
+            return related_text(condition, _query_text(condition.query))
         case _:
             return str(condition).replace("^", "^^")
 

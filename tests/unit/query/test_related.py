@@ -100,6 +100,7 @@ ROLE = "RLQUERYrole.person,=0^ENDRLQUERY"
             "name=x^ORsys_idSUBQUERYowner,task,state=1",
             "(name=x OR COUNT(task.owner=sys_id WHERE state=1)>=1)",
         ),
+        ("ENDRLQUERY^name=x^ENDSUBQUERY", "name=x"),
         ("bossSUBQUERYowner,task", "COUNT(task.owner=boss WHERE ())>=1"),
     ],
 )
@@ -117,7 +118,6 @@ def test_reading(text: str, shown: str) -> None:
         ("RLQUERYtask.owner,>=-1^ENDRLQUERY^name=x", "RLQUERYtask.owner,>=-1^ENDRLQUERY"),
         ("SUBQUERYsys_id,owner^state=2^ENDSUBQUERY^name=x", None),
         ("JOINperson.sys_id=task.owner^name=x", "JOINperson.sys_id=task.owner"),
-        ("ENDRLQUERY^name=x", "ENDRLQUERY"),
     ],
 )
 def test_what_cannot_be_read_takes_its_conditions_with_it(text: str, invalid: str | None) -> None:
