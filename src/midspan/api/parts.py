@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
+from midspan.api.pagemarks import PageMarks
 from midspan.attachments import AttachmentStore
 from midspan.kernel.clock import Clock
 from midspan.kernel.ids import IdSource
@@ -60,6 +61,11 @@ class ApiParts:
     """Further checks of ``/readyz``; each raises MidspanError when its part is not ready."""
     on_startup: tuple[Callable[[], None], ...] = field(default=())
     on_shutdown: tuple[Callable[[], None], ...] = field(default=())
+
+    @cached_property
+    def page_marks(self) -> PageMarks:
+        """Where pages of lists ended."""
+        return PageMarks(self.clock)
 
     @cached_property
     def attachments(self) -> AttachmentStore:

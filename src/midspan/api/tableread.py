@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 
+import msgspec
 from msgspec import Struct, structs
 
 from midspan.api.displayvalue import (
@@ -35,6 +37,7 @@ from midspan.query import (
     plan_read,
     related_in,
 )
+from midspan.query.keyset import Mark, behind_mark, mark_of, marked
 from midspan.records import (
     LATER,
     PROPERTIES,
@@ -92,18 +95,73 @@ def read_page(request: Request, table: str, wanted: ListRequest) -> PageOfRows:
     access = records.access(request.actor, snapshot, now)
     seen = access.restrict(plan)
     check_walks(seen)
+    part = _part(request, table, wanted, seen)
     with records.read(request.actor) as transaction:
         transaction.use(snapshot)
-        rows = transaction.run(seen)
+        rows = part.run(transaction)
         shown = rendered(request, transaction, view, seen, rows)
         total = None
-        if wanted.count:
-            everything = request.property_flag(COUNT_IGNORES_ACL)
-            counted = seen
-            if everything:
-                counted = structs.replace(plan, condition=access.guarded(plan.condition))
-            total = _total(transaction, counted, rows, known=not everything)
+        if wanted.count and request.property_flag(COUNT_IGNORES_ACL):
+            condition = access.guarded(plan.condition)
+            total = transaction.count(structs.replace(plan, condition=condition))
+        elif wanted.count:
+            total = part.total(transaction, len(rows))
     return PageOfRows(shown, total, (*wanted.warnings, *view.warnings, *plan.warnings))
+
+
+class Part(Struct, frozen=True):
+    """A page of a restricted plan: the rows from a number on, or behind the page before."""
+
+    offset: int
+    """Rows before it; as many as were asked to be skipped."""
+    width: int
+    """Columns that were asked for; others behind them tell where the page ends."""
+    plan: ReadPlan
+    """Its own offset is that of the statement."""
+    places: tuple[int, ...]
+    keep: Callable[[int, Mark], None]
+
+    def run(self, transaction: RecordTransaction) -> list[Row]:
+        """Return the rows and remember where they end."""
+        rows = transaction.run(self.plan)
+        if rows:
+            self.keep(self.offset + len(rows), mark_of(rows[-1], self.places))
+        width = max(self.width, 1)
+        return rows if len(self.plan.columns) <= width else [row[:width] for row in rows]
+
+    def total(self, transaction: RecordTransaction, found: int) -> int:
+        """Return how many rows the reading has: those before the page, and those left.
+
+        Counts, unless the page itself tells: it is the last one.
+        """
+        short = self.plan.limit is None or found < self.plan.limit
+        if short and (found or self.plan.offset == 0):
+            return self.offset + found
+        return self.offset - self.plan.offset + transaction.count(self.plan)
+
+
+def _part(request: Request, table: str, wanted: ListRequest, seen: ReadPlan) -> Part:
+    sys_id = request.snapshot.dictionary.path(table, "sys_id")
+    plan, places = marked(seen, sys_id)
+    marks, reading = request.parts.page_marks, _reading(request, table, wanted)
+    mark = marks.find(reading, wanted.offset)
+    if mark is not None and len(mark.values) == len(plan.order):
+        condition = both(plan.condition, behind_mark(plan.order, sys_id, mark))
+        plan = structs.replace(plan, condition=condition, offset=0)
+    return Part(
+        offset=wanted.offset,
+        width=len(seen.columns),
+        plan=plan,
+        places=places,
+        keep=lambda offset, mark: marks.keep(reading, offset, mark),
+    )
+
+
+def _reading(request: Request, table: str, wanted: ListRequest) -> bytes:
+    """Return what tells one reading from others: who reads from where, and what he asks for."""
+    who = (request.actor.sys_id, request.address, request.headers.get("user-agent") or "")
+    asked = (who, table, wanted.unknown, wanted.query)
+    return hashlib.blake2b(msgspec.msgpack.encode(asked), digest_size=16).digest()
 
 
 def check_walks(plan: ReadPlan) -> None:
@@ -216,16 +274,6 @@ def link_start(request: Request) -> str:
     """Return what the links of an answer start with; the name of a table follows."""
     version = api_version(request.path)
     return f"{request.base_url}/api/now/{f'{version}/' if version else ''}table/"
-
-
-def _total(
-    transaction: RecordTransaction, plan: ReadPlan, rows: Sequence[Row], *, known: bool
-) -> int:
-    """Count, unless the page itself tells: it is the last one."""
-    short = plan.limit is None or len(rows) < plan.limit
-    if known and short and (rows or plan.offset == 0):
-        return plan.offset + len(rows)
-    return transaction.count(plan)
 
 
 def _shown(transaction: RecordTransaction, view: View, page: Page) -> Shown:
