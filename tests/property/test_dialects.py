@@ -311,6 +311,7 @@ def terms(draw: st.DrawFn) -> Term:
     return Term(name, operator, draw(values_of(operator, one)))
 
 
+TREES = ("parent_link", "person", "x")
 SAME = (Operator.SAME_AS, Operator.NOT_SAME_AS)
 TOGETHER = st.one_of(
     st.sampled_from(NAMES), st.builds("{}@{}".format, *map(st.sampled_from, (DATES, PERIODS)))
@@ -321,6 +322,10 @@ ASKED: dict[Operator, st.SearchStrategy[str]] = {
     **dict.fromkeys(RELATIVE, DISTANCES),
     **dict.fromkeys((Operator.MORE_THAN, Operator.LESS_THAN), APART),
     Operator.DYNAMIC: st.sampled_from((*OPTIONS, "0")),
+    **dict.fromkeys(
+        (Operator.IN_HIERARCHY, Operator.IN_HIERARCHY_DYNAMIC),
+        st.builds("{}@{}".format, st.sampled_from(TREES), st.integers(0, 9).map(sys_id)),
+    ),
     Operator.DATE_PART: PARTS,
     Operator.INSTANCE_OF: st.sampled_from(CLASSES),
 }
@@ -549,6 +554,10 @@ FIXED: dict[Operator, tuple[str, ...]] = {
     ),
     Operator.INSTANCE_OF: CLASSES,
     Operator.DYNAMIC: tuple(OPTIONS),
+    **dict.fromkeys(
+        (Operator.IN_HIERARCHY, Operator.IN_HIERARCHY_DYNAMIC),
+        tuple(f"{tree}@{sys_id(number)}" for tree in TREES for number in range(1, 9)),
+    ),
     Operator.DATE_PART: tuple(
         f"x@javascript:gs.datePart('{part}','{value}','{sign}')"
         for part, value in DATE_PARTS

@@ -23,7 +23,7 @@ RELATIVE = {
 }
 """Operators whose value is a distance from now, and what they compare with the instant there."""
 _SAMENESS = (Operator.SAME_AS, Operator.NOT_SAME_AS)
-_ASKING = frozenset({Operator.DYNAMIC, *RELATIVE})
+_ASKING = frozenset({Operator.DYNAMIC, Operator.IN_HIERARCHY_DYNAMIC, *RELATIVE})
 _DISTANCE = re.compile(
     r"@(minute|hour|day|dayofweek|week|month|quarter|year)@(ago|ahead)@([0-9]{1,7})"
 )

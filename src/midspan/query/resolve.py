@@ -24,6 +24,7 @@ from midspan.query.condition import (
     Term,
     Test,
 )
+from midspan.query.hierarchy import in_hierarchy
 from midspan.query.moments import (
     RELATIVE,
     SCRIPT_PREFIX,
@@ -408,6 +409,8 @@ _MEANINGS: dict[Operator, _Meaning] = {
     Operator.ANYTHING: Resolver._always,
     Operator.INSTANCE_OF: Resolver._classes,
     Operator.DYNAMIC: Resolver._dynamic,
+    Operator.IN_HIERARCHY: in_hierarchy,
+    Operator.IN_HIERARCHY_DYNAMIC: in_hierarchy,
     Operator.DATE_PART: date_part,
     Operator.SAME_AS: Resolver._same,
     Operator.NOT_SAME_AS: Resolver._same,
