@@ -19,8 +19,13 @@ from midspan.query.condition import (
     Term,
 )
 
+_SEARCHES = {
+    Operator.ALL_WORDS.value: Operator.ALL_WORDS,
+    Operator.ANY_WORD.value: Operator.ANY_WORD,
+    "IR_AND_QUERY=": Operator.ALL_WORDS,
+}
 _SPELLINGS: dict[str, Operator] = {
-    **{operator.value: operator for operator in Operator},
+    **{operator.value: operator for operator in Operator if operator.value not in _SEARCHES},
     "NOTIN": Operator.NOT_IN,
     "CONTAINS": Operator.CONTAINS,
     "*": Operator.CONTAINS,
@@ -82,12 +87,19 @@ def parse_term(text: str) -> Term | None:
     """
     match = _TERM.fullmatch(text)
     if match is None:
-        return None
+        return _search(text)
     field, spelling, value = match.groups()
     operator = _SPELLINGS[spelling]
     if operator in _EMPTY and value in ("", "NULL"):
         operator = _EMPTY[operator]
     return Term(field, operator, "" if operator in _VALUELESS else value)
+
+
+def _search(text: str) -> Term | None:
+    for spelling, operator in _SEARCHES.items():
+        if text.startswith(spelling):
+            return Term("", operator, text.removeprefix(spelling))
+    return None
 
 
 def format_query(query: Query) -> str:

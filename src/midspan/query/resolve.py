@@ -36,6 +36,7 @@ from midspan.query.moments import (
     split_bounds,
 )
 from midspan.query.related import MOST_RELATED, Budget, arranged, holds, paths_met
+from midspan.query.search import SEARCHES, search
 
 _SYS_ID = re.compile(r"[0-9a-fA-F]{32}")
 _LONGEST_WALK = 8
@@ -230,6 +231,14 @@ class Resolver:
         )
 
     def _term(self, term: Term) -> Condition | None:
+        if term.operator in SEARCHES:
+            found = search(self, term.operator, term.value)
+            if found is None:
+                self.report(InvalidQuery(f"Condition left out: {self.table} cannot be searched"))
+            return found
+        return self._comparison(term)
+
+    def _comparison(self, term: Term) -> Condition | None:
         if term.operator in _CHANGES:
             path = self.path(term.field, "Condition")
         else:

@@ -56,7 +56,22 @@ def test_operator(text: str, operator: Operator, value: str) -> None:
     assert parse_term(text) == Term("f", operator, value)
 
 
-@pytest.mark.parametrize("text", ["", "f", "=1", "F=1", "fOVER1", "f like x", "123TEXTQUERY321=x"])
+@pytest.mark.parametrize(
+    ("text", "operator"),
+    [
+        ("123TEXTQUERY321=a b", Operator.ALL_WORDS),
+        ("IR_AND_QUERY=a b", Operator.ALL_WORDS),
+        ("IR_OR_QUERY=a b", Operator.ANY_WORD),
+    ],
+)
+def test_a_search_has_no_field(text: str, operator: Operator) -> None:
+    assert parse_term(text) == Term("", operator, "a b")
+    assert parse(f"GOTO{text}^x=1").condition == parse(f"{text}^x=1").condition
+
+
+@pytest.mark.parametrize(
+    "text", ["", "f", "=1", "F=1", "fOVER1", "f like x", "123TEXTINDEXGROUP321=x"]
+)
 def test_not_a_term(text: str) -> None:
     assert parse_term(text) is None
 

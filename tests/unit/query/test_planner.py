@@ -141,6 +141,12 @@ def test_what_cannot_be_used_is_left_out_or_refused(term: str) -> None:
         resolve_query(DICTIONARY, "task", query, Unknown.REFUSE)
 
 
+def test_words_are_searched_in_the_texts_that_describe_a_record() -> None:
+    assert resolved("123TEXTQUERY321=Up  down") == "((numberLIKEUp) AND (numberLIKEdown))"
+    assert resolved("IR_OR_QUERY=up down up") == "((numberLIKEup) OR (numberLIKEdown))"
+    assert resolved("123TEXTQUERY321=") == "ALWAYS"
+
+
 def test_a_dropped_alternative_leaves_the_others() -> None:
     assert resolved("missing=1^ORstate=2") == "state=2"
     assert resolved("missing=1^NQstate=2") == "state=2"
