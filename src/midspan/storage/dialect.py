@@ -92,6 +92,10 @@ class Dialect(Protocol):
         """Return an equality that also holds for two NULLs."""
         ...
 
+    def missing(self, expression: str, select: str) -> str:
+        """Return a test for a value that is NULL or not among those a sub-query selects."""
+        ...
+
     def common(self, test: str) -> str:
         """Return a test, telling the planner that it holds for a good part of all rows."""
         ...
@@ -210,6 +214,9 @@ class SqliteDialect:
     def same(self, first: str, second: str) -> str:
         return f"{first} IS {second}"
 
+    def missing(self, expression: str, select: str) -> str:
+        return f"({expression} IS NULL OR {expression} NOT IN ({select}))"
+
     def common(self, test: str) -> str:
         # Without statistics an equality counts as rare, and the class of a row would be looked up
         # rather than its caller or a span of dates.
@@ -311,6 +318,11 @@ class PostgresDialect:
 
     def same(self, first: str, second: str) -> str:
         return f"{first} IS NOT DISTINCT FROM {second}"
+
+    def missing(self, expression: str, select: str) -> str:
+        # It never turns NOT IN into a join, and a list too long to hash is gone through each time.
+        named = f"({select}) AS related (value)"
+        return f"NOT EXISTS (SELECT 1 FROM {named} WHERE related.value = {expression})"  # noqa: S608
 
     def common(self, test: str) -> str:
         return test  # It keeps statistics by itself.

@@ -176,9 +176,7 @@ class Where:
         sql = f"SELECT {other} FROM {source.sql()} WHERE {condition}"  # noqa: S608 - no input
         if not (holds(operator, 1, related.count) and operator in _AT_LEAST):
             sql += f" GROUP BY {other} HAVING COUNT(*) {operator.value} {related.count:d}"
-        if among:
-            return f"{own} IN ({sql})"
-        return f"({self._source.path(related.own)} IS NULL OR {own} NOT IN ({sql}))"
+        return f"{own} IN ({sql})" if among else self._dialect.missing(own, sql)
 
     def _ordered(self, test: Test) -> str:
         left, right = self._pair(test)
