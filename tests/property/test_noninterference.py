@@ -348,6 +348,17 @@ FIXED = (
         for text in RELATING
         for count in ("=0", ">=1", "<2", "!=1")
     ),
+    *(
+        f"/api/now/table/{table}?{httpx.QueryParams(sysparm_query=query)}"
+        for table in ("u_case", "u_person", "u_team")
+        for query in (
+            f"u_ownerIN_HIERARCHYu_boss@{PEOPLE[2]}",
+            f"sys_idIN_HIERARCHYu_boss@{PEOPLE[2]}",
+            "u_ownerDYNAMIC90d1921e5f510100a9ad2572f2b477fe",
+            "123TEXTQUERY321=a",
+            "IR_OR_QUERY=a b",
+        )
+    ),
     "/api/now/table/u_person?sysparm_query=JOINu_person.sys_id=u_case.u_owner!u_title=a",
     "/api/now/table/u_case?sysparm_query=u_ownerSUBQUERYu_boss,u_person",
     "/api/now/stats/u_person?sysparm_count=true&sysparm_query=RLQUERYu_case.u_owner,=0^ENDRLQUERY",
