@@ -17,11 +17,11 @@ from midspan.query.keyset import Mark
 
 LIFETIME = timedelta(minutes=10)
 """How long after a page its end is remembered."""
-MOST_READINGS = 1024
-MOST_MARKS = 64
+MOST_READINGS = 512
+MOST_MARKS = 32
 """Marks of one reading; clients that fetch pages side by side are a few pages apart."""
-LONGEST_MARK = 4000
-"""Characters; what sorts by longer texts is paged by number."""
+LONGEST_MARK = 500
+"""Characters; what sorts by longer texts is paged by number. All marks take 8 MB at most."""
 
 
 class PageMarks:
