@@ -31,7 +31,7 @@ from midspan.kernel.errors import Unavailable
 from midspan.kernel.ids import IdSource, RandomIds
 from midspan.kernel.settings import Settings
 from midspan.outbound import Outbound
-from midspan.records import Keepers, RecordStore, Snapshot, SnapshotHolder
+from midspan.records import InboundGuard, Keepers, RecordStore, Snapshot, SnapshotHolder
 from midspan.rules import PARTS, BusinessRules
 from midspan.scripting import ScriptRunner, open_pool
 from midspan.scripting.services import SERVICES
@@ -79,6 +79,7 @@ class Instance:
         self.attachments = AttachmentStore(self.records)
         files = self.attachments
         self.records.guards.append(AttachmentGuard(files.sql, files.dropped.set))
+        self.records.guards.append(InboundGuard())
         self.identities = Identities(self.database, self.clock, self.passwords)
         self._closers: list[Callable[[], None]] = []
         self.sandbox = open_pool(settings.script_workers)

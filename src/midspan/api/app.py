@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from midspan.api.authentication import Authenticator, check_csrf, cookie_of
 from midspan.api.batch import BatchApi
+from midspan.api.crossorigin import preflight, shared_headers, sharing
 from midspan.api.errors import (
     BodyTooLarge,
     MethodNotSupported,
@@ -180,6 +181,10 @@ class Application:
                 query=query_pairs(scope.get("query_string", b"")),
                 path=normal_path(_raw_path(scope)),
             )
+            if "origin" in exchange.request.headers:
+                permitted = await self._without_waiting(self._shared, exchange)
+                if permitted is not None:
+                    return permitted
             return await self._routed(exchange, receive)
         except MidspanError as error:
             return self._refused(exchange, error)
@@ -189,6 +194,22 @@ class Application:
             log.exception("unexpected error", extra={"path": exchange.request.path})
             defect = unexpected(exchange.request.id)
             return error_response(defect, error_form(exchange.request, page=exchange.page))
+
+    async def _without_waiting(
+        self, function: Callable[[_Exchange], _Result], exchange: _Exchange
+    ) -> _Result:
+        """Call what looks at the configuration; in a thread where that may ask the database."""
+        if self.parts.records.prompt:
+            return function(exchange)
+        return await self._lane.run(function, exchange)
+
+    def _shared(self, exchange: _Exchange) -> Response | None:
+        """Note whether a page of another site may see the answer; answer what only asks that."""
+        request = exchange.request
+        if request.sent_method == "OPTIONS":
+            return preflight(request)
+        exchange.take(shared=sharing(request))
+        return None
 
     async def _routed(self, exchange: _Exchange, receive: Receive) -> Response:
         try:
@@ -293,6 +314,8 @@ class Application:
             extra["X-Is-Logged-In"] = "true"
         if request.by_https:
             extra["Strict-Transport-Security"] = "max-age=63072000; includeSubDomains"
+        if request.shared is not None:
+            extra |= shared_headers(request.shared, request.headers["origin"])
         cookies = response.cookies
         if known and request.identity.scheme in _WITH_SESSION and not cookie_of(request):
             token = self.sessions.pass_for(request.actor)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from midspan.api.acting import proved
 from midspan.api.apikeys import ApiKeys
 from midspan.api.bearer import Bearer
+from midspan.api.crossorigin import trusted
 from midspan.api.errors import CsrfTokenMissing
 from midspan.api.parts import ApiParts, SignInScheme
 from midspan.api.request import NOBODY, Identity, Request
@@ -144,13 +145,14 @@ def check_csrf(request: Request, *, page: bool) -> None:
     """Refuse a write that the user's browser may have been made to send.
 
     Raises:
-        NotAuthorized: the browser says that a page of another site sent it.
+        NotAuthorized: the browser says that a page of another site sent it, and no CORS rule
+            trusts that site.
         CsrfTokenMissing: it is authenticated by the cookie alone, and neither X-UserToken nor, for
             a page's form, its hidden field fits.
     """
     if request.method in _SAFE and request.sent_method in _SAFE:
         return
-    if request.identity.scheme in _SENT_BY_BROWSERS:
+    if request.identity.scheme in _SENT_BY_BROWSERS and not trusted(request):
         refuse_other_sites(request)
     if request.identity.scheme != "session":
         return

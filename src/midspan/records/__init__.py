@@ -13,11 +13,13 @@ from midspan.records.change import (
     update,
 )
 from midspan.records.hooks import ChangeFeed, Guard, RecordHook
+from midspan.records.inboundguard import InboundGuard
 from midspan.records.prepared import PreparedRead, prepare_read
 from midspan.records.record import Record
 from midspan.records.snapshot import (
     ACCESS,
     DICTIONARY,
+    ORIGINS,
     PROPERTIES,
     RIGHTS,
     USERS,
@@ -32,6 +34,7 @@ __all__ = [
     "ACCESS",
     "DICTIONARY",
     "LATER",
+    "ORIGINS",
     "PROPERTIES",
     "RIGHTS",
     "USERS",
@@ -41,6 +44,7 @@ __all__ = [
     "ChangeOptions",
     "Draft",
     "Guard",
+    "InboundGuard",
     "Keepers",
     "Operation",
     "PreparedRead",

@@ -21,7 +21,7 @@ from midspan.dictionary import Dictionary
 from midspan.dictionary.metadata import Metadata, specs_of
 from midspan.kernel.clock import Clock
 from midspan.query import ReadOptions, parse, plan_read
-from midspan.security import load_access, load_rights
+from midspan.security import load_access, load_origins, load_rights
 from midspan.storage import Database, Statements, Transaction, compile_read
 from midspan.storage.catalog import columns_of
 
@@ -141,6 +141,7 @@ USERS = SnapshotPart(
     lambda transaction, _: None,
 )
 """Holds nothing: its version tells that remembered credentials and actors must be forgotten."""
+ORIGINS = SnapshotPart("origins", frozenset({"sys_cors_rule", "sys_ws_definition"}), load_origins)
 
 
 class SnapshotHolder:
@@ -159,6 +160,7 @@ class SnapshotHolder:
             PROPERTIES,
             FILTER_OPTIONS,
             USERS,
+            ORIGINS,
             *parts,
         ]
         self._by_table: dict[str, list[str]] = {}

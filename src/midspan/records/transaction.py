@@ -26,7 +26,7 @@ from midspan.query import (
 from midspan.records.change import Applied, Change, Result
 from midspan.records.prepared import PreparedRead, prepare_read
 from midspan.records.record import Record
-from midspan.records.snapshot import Snapshot
+from midspan.records.snapshot import Snapshot, load_dictionary
 from midspan.security import Access, Actor, SessionValues
 from midspan.storage import (
     Row,
@@ -334,10 +334,10 @@ class RecordTransaction:
         # Only here, where no savepoint can take it back together with the change it stands for.
         for part in sorted(self._touched):
             self.database.execute(self.store.sql["raise_version"], (part,))
-        snapshot = self.store.holder.renew(self.database, publish=False)
         if "dictionary" in self._touched:
-            migrate(self.database, before, snapshot.dictionary)
-        self.use(snapshot)
+            # First, because other parts are read from tables that may be new.
+            migrate(self.database, before, load_dictionary(self.database))
+        self.use(self.store.holder.renew(self.database, publish=False))
 
     def after_commit(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` once everything here is durable."""

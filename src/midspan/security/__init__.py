@@ -3,7 +3,9 @@
 from midspan.security.access import Access, AccessControls, AccessRule
 from midspan.security.actor import GUEST, SYSTEM, Actor
 from midspan.security.dynamic import PROBE, SessionValues
+from midspan.security.endpoints import Endpoint, endpoint
 from midspan.security.identities import Identities, Rights, load_access, load_rights
+from midspan.security.origins import OriginRule, OriginRules, load_origins
 from midspan.security.passwords import Passwords
 from midspan.security.throttle import SignInDelayed, Throttle
 from midspan.security.vault import KeyVault, UnreadableSecret, Vault, master_key, unwrap, wrap
@@ -16,8 +18,11 @@ __all__ = [
     "AccessControls",
     "AccessRule",
     "Actor",
+    "Endpoint",
     "Identities",
     "KeyVault",
+    "OriginRule",
+    "OriginRules",
     "Passwords",
     "Rights",
     "SessionValues",
@@ -25,7 +30,9 @@ __all__ = [
     "Throttle",
     "UnreadableSecret",
     "Vault",
+    "endpoint",
     "load_access",
+    "load_origins",
     "load_rights",
     "master_key",
     "unwrap",

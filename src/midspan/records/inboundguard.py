@@ -1,0 +1,67 @@
+"""Refuses rules of inbound traffic that could never work, when they are written.
+
+A rule that names nothing would be silently without effect, and one that permits too much would be
+cut down silently when it is read; whoever writes it is told at once instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from midspan.dictionary import Table
+from midspan.kernel.errors import OperationAborted
+from midspan.records.change import Draft, Operation
+from midspan.security.endpoints import load_api_names
+from midspan.security.origins import METHODS, problem
+
+if TYPE_CHECKING:
+    from midspan.records.transaction import RecordTransaction
+
+Check: TypeAlias = "Callable[[Draft, RecordTransaction], str | None]"
+
+
+class InboundGuard:
+    """A ``Guard`` of the tables that say who may reach which API."""
+
+    def wants(self, table: Table, operation: Operation) -> bool:
+        """Take what is written to those tables."""
+        return table.name in CHECKS and operation is not Operation.DELETE
+
+    def before(self, draft: Draft, transaction: RecordTransaction) -> None:
+        """Refuse a rule that could not work.
+
+        Raises:
+            OperationAborted: it could not; the detail says why.
+        """
+        reason = CHECKS[draft.table.name](draft, transaction)
+        if reason:
+            raise OperationAborted("Operation Failed", detail=reason)
+
+    def after(self, drafts: Sequence[Draft], transaction: RecordTransaction) -> None:
+        """Nothing follows."""
+
+
+def _cors(draft: Draft, transaction: RecordTransaction) -> str | None:
+    credentials = draft.get("access_control_allow_credentials") == "true"
+    wrong = problem(draft.get("domain"), credentials=credentials)
+    if wrong:
+        return wrong
+    if draft.get("use_resource_path") == "true":
+        given = draft.get("resource_path").strip()
+        return None if given.strip("/") else "resource_path: give the path, such as /oauth_token.do"
+    if not any(draft.get(method.lower()) == "true" for method in METHODS):
+        return "Set at least one of get, post, put, patch and delete; no other method is permitted"
+    return unknown_api(draft, "rest_api", transaction)
+
+
+def unknown_api(draft: Draft, field: str, transaction: RecordTransaction) -> str | None:
+    """Return what to say where a field names no API, or None."""
+    names = load_api_names(transaction.database, transaction.dictionary)
+    given = draft.get(field)
+    if names.path(given):
+        return None
+    return f"{field}: there is no API {given!r}. {names.advice(given)}"
+
+
+CHECKS: dict[str, Check] = {"sys_cors_rule": _cors}
