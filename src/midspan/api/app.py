@@ -28,8 +28,10 @@ from midspan.api.errors import (
     UnknownPage,
     UnknownPath,
     error_response,
+    limit_headers,
     unexpected,
 )
+from midspan.api.inbound import Inbound
 from midspan.api.negotiation import error_form
 from midspan.api.parts import ApiParts
 from midspan.api.request import NOBODY, Request, base_url, client_address, query_pairs
@@ -132,6 +134,7 @@ class Application:
         own = (*routes(self.sessions, self.tokens), *BatchApi(self).routes())
         self.router = Router((*own, *parts.extra_routes))
         self._authenticator = Authenticator(parts, self.sessions, self.tokens)
+        self._inbound = Inbound(parts)
         self._lane = Lane(parts.threads, parts.waiting)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -147,6 +150,10 @@ class Application:
     def close(self) -> None:
         """Stop the threads; for those who do not run the lifespan protocol."""
         self._lane.close()
+        try:
+            self._inbound.close()
+        except MidspanError as error:
+            log.warning("requests of the last seconds are not counted: %s", error.explain())
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -230,19 +237,23 @@ class Application:
 
     def _prompt(self, exchange: _Exchange, route: Route, handler: PromptHandler) -> Response | None:
         """Answer on the event loop, or not at all: a thread costs more than a short request."""
-        request = self._authenticator.admit_at_once(exchange.request, route.access)
-        if request is None:
+        if not self._admitted_at_once(exchange, route.access):
             return None
+        return handler(exchange.request)
+
+    def _admitted_at_once(self, exchange: _Exchange, access: Access) -> bool:
+        request = self._authenticator.admit_at_once(exchange.request, access)
+        if request is None:
+            return False
         exchange.request = request
-        return handler(request)
+        passed = self._inbound.pass_at_once(request)
+        exchange.request = passed or request
+        return passed is not None
 
     async def _admit_promptly(self, exchange: _Exchange, access: Access) -> None:
         """Admit without a thread whoever is remembered."""
-        request = self._authenticator.admit_at_once(exchange.request, access)
-        if request is None:
+        if not self._admitted_at_once(exchange, access):
             await self._lane.run(self._admit, exchange, access)
-        else:
-            exchange.request = request
 
     async def _admit_stranger(self, exchange: _Exchange, error: MidspanError) -> None:
         """Below /api only somebody signed in learns which paths and methods exist."""
@@ -263,7 +274,8 @@ class Application:
         return cast(Response, await self._lane.run(route.handler, exchange.request))
 
     def _admit(self, exchange: _Exchange, access: Access) -> None:
-        exchange.request = expanded(self._authenticator.admit(exchange.request, access))
+        exchange.request = self._authenticator.admit(exchange.request, access)
+        exchange.request = expanded(self._inbound.let_pass(exchange.request))
 
     def _at_once(self, exchange: _Exchange, route: Route) -> Response:
         """Do everything in one thread, for requests without a body."""
@@ -316,6 +328,8 @@ class Application:
             extra["Strict-Transport-Security"] = "max-age=63072000; includeSubDomains"
         if request.shared is not None:
             extra |= shared_headers(request.shared, request.headers["origin"])
+        if request.limit is not None:
+            extra |= limit_headers(request.limit)
         cookies = response.cookies
         if known and request.identity.scheme in _WITH_SESSION and not cookie_of(request):
             token = self.sessions.pass_for(request.actor)

@@ -29,7 +29,7 @@ from midspan.kernel.errors import (
     RecordNotFound,
     Unavailable,
 )
-from midspan.security import SignInDelayed
+from midspan.security import Limit, SignInDelayed
 
 CHALLENGE = 'BASIC realm="Service-now"'
 UNREADABLE = "Exception while reading request"
@@ -90,6 +90,19 @@ class BodyTooLarge(LimitExceeded):
         )
 
 
+class RateLimited(LimitExceeded):
+    """More requests came within the hour than a rate limit rule lets through."""
+
+    code = "MS502"
+
+    def __init__(self, limit: Limit, api: str) -> None:
+        super().__init__(
+            "Rate limit exceeded",
+            detail=f"Rate limit of {limit.rule.limit} requests per hour for {api} exceeded",
+        )
+        self.limit = limit
+
+
 class CsrfTokenMissing(NotAuthenticated):
     """A write that is authenticated by a cookie alone does not prove that it came from a page."""
 
@@ -125,6 +138,7 @@ _STATUS: tuple[tuple[type[MidspanError], int], ...] = (
     (AccessDenied, 403),
     (InvalidRequest, 400),
     (SignInDelayed, 429),
+    (RateLimited, 429),
     (LimitExceeded, 500),
     (Unavailable, 503),
 )
@@ -167,11 +181,22 @@ def error_headers(error: MidspanError) -> dict[str, str]:
             return {"WWW-Authenticate": CHALLENGE}
         case MethodNotSupported():
             return {"Allow": ", ".join(error.allowed)}
+        case RateLimited():
+            return {**limit_headers(error.limit), "Retry-After": str(error.limit.seconds)}
         case SignInDelayed():
             return {"Retry-After": str(error.seconds)}
         case Unavailable():
             return {"Retry-After": "1"}
     return {}
+
+
+def limit_headers(limit: Limit) -> dict[str, str]:
+    """Return the headers of an answer to a request that a rate limit rule is about."""
+    return {
+        "X-RateLimit-Limit": str(limit.rule.limit),
+        "X-RateLimit-Reset": str(limit.reset),
+        "X-RateLimit-Rule": limit.rule.sys_id,
+    }
 
 
 def error_response(error: MidspanError, form: str = "json") -> Response:

@@ -14,7 +14,7 @@ from starlette.datastructures import Headers
 from midspan.api.parts import ApiParts
 from midspan.kernel.errors import InvalidRequest
 from midspan.records import PROPERTIES, Snapshot
-from midspan.security import GUEST, Actor, OriginRule
+from midspan.security import GUEST, Actor, Limit, OriginRule
 
 MAX_PARAMETERS = 1_000
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
@@ -60,6 +60,8 @@ class Request(Struct, frozen=True):
     identity: Identity = NOBODY
     shared: OriginRule | None = None
     """The rule under which a page of another site may see the answer."""
+    limit: Limit | None = None
+    """The rate limit that it came under."""
     body: bytes = b""
     stream: Callable[[], AsyncIterator[bytes]] | None = None
     """Reads the body piece by piece, for routes with ``stream_body``."""

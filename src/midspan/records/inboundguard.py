@@ -64,4 +64,13 @@ def unknown_api(draft: Draft, field: str, transaction: RecordTransaction) -> str
     return f"{field}: there is no API {given!r}. {names.advice(given)}"
 
 
-CHECKS: dict[str, Check] = {"sys_cors_rule": _cors}
+def _rate_limit(draft: Draft, transaction: RecordTransaction) -> str | None:
+    if int(draft.get("request_limit") or 0) < 1:
+        return "request_limit: give how many requests an hour may bring, at least 1"
+    whom = draft.get("apply_to")
+    if whom in ("user", "role") and not draft.get(whom):
+        return f"{whom}: say which, because apply_to is {whom}"
+    return unknown_api(draft, "rest_api", transaction)
+
+
+CHECKS: dict[str, Check] = {"sys_cors_rule": _cors, "sys_rate_limit_rules": _rate_limit}

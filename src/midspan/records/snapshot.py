@@ -21,7 +21,7 @@ from midspan.dictionary import Dictionary
 from midspan.dictionary.metadata import Metadata, specs_of
 from midspan.kernel.clock import Clock
 from midspan.query import ReadOptions, parse, plan_read
-from midspan.security import load_access, load_origins, load_rights
+from midspan.security import load_access, load_origins, load_rate_rules, load_rights
 from midspan.storage import Database, Statements, Transaction, compile_read
 from midspan.storage.catalog import columns_of
 
@@ -143,6 +143,12 @@ USERS = SnapshotPart(
 """Holds nothing: its version tells that remembered credentials and actors must be forgotten."""
 ORIGINS = SnapshotPart("origins", frozenset({"sys_cors_rule", "sys_ws_definition"}), load_origins)
 
+RATE_LIMITS = SnapshotPart(
+    "rate_limits",
+    frozenset({"sys_rate_limit_rules", "sys_ws_definition", "sys_user_role"}),
+    load_rate_rules,
+)
+
 
 class SnapshotHolder:
     """Keeps the current snapshot and renews the parts whose version moved."""
@@ -161,6 +167,7 @@ class SnapshotHolder:
             FILTER_OPTIONS,
             USERS,
             ORIGINS,
+            RATE_LIMITS,
             *parts,
         ]
         self._by_table: dict[str, list[str]] = {}

@@ -7,6 +7,8 @@ from midspan.security.endpoints import Endpoint, endpoint
 from midspan.security.identities import Identities, Rights, load_access, load_rights
 from midspan.security.origins import OriginRule, OriginRules, load_origins
 from midspan.security.passwords import Passwords
+from midspan.security.ratecounts import Limit, RateCounts
+from midspan.security.ratelimits import Charge, RateRules, load_rate_rules
 from midspan.security.throttle import SignInDelayed, Throttle
 from midspan.security.vault import KeyVault, UnreadableSecret, Vault, master_key, unwrap, wrap
 
@@ -18,12 +20,16 @@ __all__ = [
     "AccessControls",
     "AccessRule",
     "Actor",
+    "Charge",
     "Endpoint",
     "Identities",
     "KeyVault",
+    "Limit",
     "OriginRule",
     "OriginRules",
     "Passwords",
+    "RateCounts",
+    "RateRules",
     "Rights",
     "SessionValues",
     "SignInDelayed",
@@ -33,6 +39,7 @@ __all__ = [
     "endpoint",
     "load_access",
     "load_origins",
+    "load_rate_rules",
     "load_rights",
     "master_key",
     "unwrap",
