@@ -37,7 +37,7 @@ from midspan.api.parts import ApiParts
 from midspan.api.request import NOBODY, Request, base_url, client_address, query_pairs
 from midspan.api.response import Response, redirect
 from midspan.api.router import Access, PromptHandler, Route, Router, SignedIn, normal_path
-from midspan.api.sessions import Sessions, session_cookie
+from midspan.api.sessions import PASS_SCHEME, Sessions, session_cookie
 from midspan.api.surfaces import routes
 from midspan.api.tinyurl import expanded
 from midspan.api.tokens import Tokens
@@ -58,8 +58,6 @@ _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 _OVERRIDES = frozenset({"GET", "PUT", "PATCH", "DELETE"})
 _BODILESS = frozenset({"GET", "HEAD", "DELETE"})
-_WITH_SESSION = frozenset({"basic"})
-"""Schemes whose users get a session, too; a token or key that ends must not leave one behind."""
 _FIXED_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"pragma", b"no-store,no-cache"),
@@ -193,6 +191,9 @@ class Application:
                 if permitted is not None:
                     return permitted
             return await self._routed(exchange, receive)
+        except NotAuthenticated as error:
+            challenge = await self._without_waiting(self._challenge, exchange)
+            return self._refused(exchange, error).with_headers(challenge)
         except MidspanError as error:
             return self._refused(exchange, error)
         except Disconnected:
@@ -245,6 +246,7 @@ class Application:
         request = self._authenticator.admit_at_once(exchange.request, access)
         if request is None:
             return False
+        self._inbound.judge(request)
         exchange.request = request
         passed = self._inbound.pass_at_once(request)
         exchange.request = passed or request
@@ -274,7 +276,9 @@ class Application:
         return cast(Response, await self._lane.run(route.handler, exchange.request))
 
     def _admit(self, exchange: _Exchange, access: Access) -> None:
-        exchange.request = self._authenticator.admit(exchange.request, access)
+        request = self._authenticator.admit(exchange.request, access)
+        self._inbound.judge(request)
+        exchange.request = request
         exchange.request = expanded(self._inbound.let_pass(exchange.request))
 
     def _at_once(self, exchange: _Exchange, route: Route) -> Response:
@@ -282,6 +286,9 @@ class Application:
         self._admit(exchange, route.access)
         check_csrf(exchange.request, page=route.page)
         return cast(Response, route.handler(exchange.request))
+
+    def _challenge(self, exchange: _Exchange) -> dict[str, str]:
+        return self._inbound.challenge(exchange.request)
 
     def _refused(self, exchange: _Exchange, error: MidspanError) -> Response:
         log.info("refused", extra={"code": error.code, "reason": error.explain()})
@@ -330,8 +337,9 @@ class Application:
             extra |= shared_headers(request.shared, request.headers["origin"])
         if request.limit is not None:
             extra |= limit_headers(request.limit)
+        # A token or key that ends must not leave a session behind; a password may.
         cookies = response.cookies
-        if known and request.identity.scheme in _WITH_SESSION and not cookie_of(request):
+        if known and request.identity.scheme == PASS_SCHEME and not cookie_of(request):
             token = self.sessions.pass_for(request.actor)
             cookies = (*cookies, session_cookie(token, secure=request.by_https))
         return Response(

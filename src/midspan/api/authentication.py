@@ -81,7 +81,7 @@ class SessionCookie:
         actor = request.parts.identities.actor(session.user, request.snapshot.part(RIGHTS))
         if not hmac.compare_digest(session.stamp, actor.stamp):
             return None
-        return Identity(actor, "session", session.csrf)
+        return Identity(actor, "session", session.csrf, began_with=session.scheme)
 
 
 class Authenticator:

@@ -37,7 +37,7 @@ class Bearer:
         row = self._tokens.find(given, ACCESS)
         if row is None:
             raise NotAuthenticated("User Not Authenticated")
-        return Identity(owner(request, row), "oauth")
+        return Identity(owner(request, row), "oauth", client=row.get("peer"))
 
 
 def owner(request: Request, row: Record) -> Actor:

@@ -114,6 +114,17 @@ class CsrfTokenMissing(NotAuthenticated):
         self.expected = expected
 
 
+class RefusedByPolicy(NotAuthenticated):
+    """An API access policy does not let this kind of authentication, or sender, reach the API."""
+
+    code = "MS312"
+
+    def __init__(self, kind: str, path: str) -> None:
+        super().__init__(
+            "User Not Authenticated", hint=f"No access policy lets {kind or 'this'} reach {path}."
+        )
+
+
 class WireError(Struct, frozen=True):
     """An error as it is sent."""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from midspan.api.errors import RateLimited
+from midspan.api.errors import RateLimited, RefusedByPolicy
 from midspan.api.parts import ApiParts
-from midspan.api.request import Request
-from midspan.records import RATE_LIMITS
-from midspan.security import Charge, Limit, RateCounts, RateRules, endpoint
+from midspan.api.request import NOBODY, Request
+from midspan.records import POLICIES, RATE_LIMITS
+from midspan.security import Charge, Limit, RateCounts, RateRules, Sender, endpoint
+
+FIRST_ONLY = "glide.security.response.authenticate.header.auth_profile.first_scheme_only"
 
 
 class Inbound:
@@ -14,6 +16,36 @@ class Inbound:
 
     def __init__(self, parts: ApiParts) -> None:
         self._counts = RateCounts(parts.records.database, parts.clock)
+
+    def judge(self, request: Request) -> None:
+        """Ask the access policies whether this sender may reach this API.
+
+        Nobody is let through: where credentials are needed they are asked for elsewhere. So are
+        people who signed in by the form; a session that a program got by its password is judged
+        by that.
+
+        Raises:
+            RefusedByPolicy: they do not let him.
+        """
+        policies = request.snapshot.part(POLICIES)
+        identity = request.identity
+        kind = identity.began_with or identity.scheme
+        if not policies or identity is NOBODY or kind == "session":
+            return
+        sender = Sender(identity.actor, request.address, kind, identity.client)
+        if not policies.permit(endpoint(request.method, request.path), sender):
+            raise RefusedByPolicy(kind, request.path)
+
+    def challenge(self, request: Request) -> dict[str, str]:
+        """Return the headers of a 401 answer that differ because of access policies."""
+        policies = request.snapshot.part(POLICIES)
+        if not policies:
+            return {}
+        every = request.property(FIRST_ONLY, "true").strip().lower() == "false"
+        wanted = endpoint(request.method, request.path)
+        schemes = policies.challenges(wanted, all_of_them=every)
+        named = ", ".join(f'{scheme} realm="Service-now"' for scheme in schemes)
+        return {"WWW-Authenticate": named} if named else {}
 
     def pass_at_once(self, request: Request) -> Request | None:
         """Do as ``let_pass``, for the event loop; None where the database has to be asked.

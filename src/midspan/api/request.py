@@ -31,7 +31,10 @@ class Identity(Struct, frozen=True):
     """``basic``, ``session`` or the name of another scheme; empty for nobody."""
     csrf: str = ""
     """With ``session``: the token that writes must repeat in X-UserToken."""
-    challenge: Mapping[str, str] = {}
+    began_with: str = ""
+    """With ``session``: the scheme that it was got by, where that was not the sign-in form."""
+    client: str = ""
+    """With ``oauth``: the sys_id of the client that has the token."""
 
 
 NOBODY = Identity(GUEST)

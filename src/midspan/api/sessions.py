@@ -27,6 +27,8 @@ IDLE = timedelta(minutes=30)
 _NOTED_EVERY = timedelta(minutes=5)
 _PLACE = "sys_session:cookie:token"
 _TABLE = "sys_session"
+PASS_SCHEME = "basic"  # noqa: S105 - the name of a scheme
+"""The one scheme whose users get a pass."""
 
 
 class Session(Struct, frozen=True):
@@ -37,6 +39,8 @@ class Session(Struct, frozen=True):
     csrf: str
     stamp: str = ""
     """The user's stamp when it began; see ``Actor``."""
+    scheme: str = ""
+    """What it began with, where that was not the sign-in form: a session cannot do more."""
 
 
 class Sessions:
@@ -69,7 +73,8 @@ class Sessions:
             return None
         if now - parse_datetime(row.get("last_used")) > _NOTED_EVERY:
             self._note(row.sys_id, now, now + IDLE)
-        return Session(token, row.get("user"), row.get("csrf"), row.get("stamp"))
+        user, csrf = row.get("user"), row.get("csrf")
+        return Session(token, user, csrf, row.get("stamp"), row.get("scheme"))
 
     def end(self, token: str) -> None:
         """End the session of a cookie value, if there is one."""
@@ -95,7 +100,7 @@ class Sessions:
         end = parse_datetime(expires)
         if end <= self._clock.now():
             return None
-        session = Session(token, user, csrf, stamp)
+        session = Session(token, user, csrf, stamp, PASS_SCHEME)
         try:
             self._insert(session, end)
         except DuplicateKey:
@@ -110,6 +115,7 @@ class Sessions:
             "user": session.user,
             "csrf": session.csrf,
             "stamp": session.stamp,
+            "scheme": session.scheme,
             "expires": datetime_text(expires),
             "last_used": datetime_text(self._clock.now()),
         }

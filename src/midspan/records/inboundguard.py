@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from midspan.dictionary import Table
-from midspan.kernel.errors import OperationAborted
+from midspan.kernel.errors import OperationAborted, did_you_mean
 from midspan.records.change import Draft, Operation
 from midspan.security.endpoints import load_api_names
 from midspan.security.origins import METHODS, problem
+from midspan.security.policies import address_ranges
 
 if TYPE_CHECKING:
     from midspan.records.transaction import RecordTransaction
@@ -73,4 +74,36 @@ def _rate_limit(draft: Draft, transaction: RecordTransaction) -> str | None:
     return unknown_api(draft, "rest_api", transaction)
 
 
-CHECKS: dict[str, Check] = {"sys_cors_rule": _cors, "sys_rate_limit_rules": _rate_limit}
+def _policy(draft: Draft, transaction: RecordTransaction) -> str | None:
+    for every, one in _EITHER:
+        if draft.get(every) != "true" and draft.get("apply_all") != "true" and not draft.get(one):
+            return f"{one}: say which, or set {every}"
+    if draft.get("apply_global") == "true":
+        return None
+    for name in draft.get("api_tablename").split(","):
+        if name.strip() and name.strip() not in transaction.dictionary:
+            near = did_you_mean(name.strip(), transaction.dictionary.tables) or ""
+            return f"api_tablename: there is no table {name.strip()!r}. {near}".strip()
+    return unknown_api(draft, "api_path" if draft.get("api_path") else "api", transaction)
+
+
+def _addresses(draft: Draft, transaction: RecordTransaction) -> str | None:
+    try:
+        return None if address_ranges(draft.get("ranges")) else "ranges: give at least one address"
+    except ValueError as error:
+        return f"ranges: {error}"
+
+
+CHECKS: dict[str, Check] = {
+    "ip_filter_criteria": _addresses,
+    "sys_api_access_policy": _policy,
+    "sys_cors_rule": _cors,
+    "sys_rate_limit_rules": _rate_limit,
+}
+_EITHER = (
+    ("apply_all_methods", "http_method"),
+    ("apply_all_versions", "version"),
+    ("apply_all_resources", "api_resource"),
+    ("apply_all_tables", "api_tablename"),
+)
+"""What a policy is about: all of a kind, or one that is named."""

@@ -21,7 +21,14 @@ from midspan.dictionary import Dictionary
 from midspan.dictionary.metadata import Metadata, specs_of
 from midspan.kernel.clock import Clock
 from midspan.query import ReadOptions, parse, plan_read
-from midspan.security import load_access, load_origins, load_rate_rules, load_rights
+from midspan.security import (
+    load_access,
+    load_origins,
+    load_policies,
+    load_rate_rules,
+    load_rights,
+)
+from midspan.security.policies import TABLES as POLICY_TABLES
 from midspan.storage import Database, Statements, Transaction, compile_read
 from midspan.storage.catalog import columns_of
 
@@ -148,6 +155,7 @@ RATE_LIMITS = SnapshotPart(
     frozenset({"sys_rate_limit_rules", "sys_ws_definition", "sys_user_role"}),
     load_rate_rules,
 )
+POLICIES = SnapshotPart("policies", POLICY_TABLES, load_policies)
 
 
 class SnapshotHolder:
@@ -168,6 +176,7 @@ class SnapshotHolder:
             USERS,
             ORIGINS,
             RATE_LIMITS,
+            POLICIES,
             *parts,
         ]
         self._by_table: dict[str, list[str]] = {}

@@ -7,6 +7,7 @@ from midspan.security.endpoints import Endpoint, endpoint
 from midspan.security.identities import Identities, Rights, load_access, load_rights
 from midspan.security.origins import OriginRule, OriginRules, load_origins
 from midspan.security.passwords import Passwords
+from midspan.security.policies import AccessPolicies, Sender, load_policies
 from midspan.security.ratecounts import Limit, RateCounts
 from midspan.security.ratelimits import Charge, RateRules, load_rate_rules
 from midspan.security.throttle import SignInDelayed, Throttle
@@ -18,6 +19,7 @@ __all__ = [
     "SYSTEM",
     "Access",
     "AccessControls",
+    "AccessPolicies",
     "AccessRule",
     "Actor",
     "Charge",
@@ -31,6 +33,7 @@ __all__ = [
     "RateCounts",
     "RateRules",
     "Rights",
+    "Sender",
     "SessionValues",
     "SignInDelayed",
     "Throttle",
@@ -39,6 +42,7 @@ __all__ = [
     "endpoint",
     "load_access",
     "load_origins",
+    "load_policies",
     "load_rate_rules",
     "load_rights",
     "master_key",

@@ -48,6 +48,19 @@ class Endpoint(Struct, frozen=True):
         """
         return self.path == api or self.path.startswith(api + "/")
 
+    def of_version(self, version: str) -> bool:
+        """Tell whether it is answered by a version; without one in the path by the newest.
+
+        Which one that is of a scripted service is not known here, so it may be any.
+
+        >>> [endpoint("GET", path).of_version("v2") for path in ("/api/now/table/x", "/api/x/y")]
+        [True, True]
+        >>> endpoint("GET", "/api/now/table/x").of_version("v1")
+        False
+        """
+        newest = "v2" if self.path.startswith("now/") else version
+        return version == (self.version or newest)
+
     @property
     def table(self) -> str:
         """The table of a request to an API that has one in its path, or ``''``."""

@@ -50,7 +50,7 @@ class RateRule(Struct, frozen=True, kw_only=True):
         """Tell whether it is about what a request asks for."""
         return (
             wanted.within(self.api)
-            and self.version in ("", wanted.version)
+            and (not self.version or wanted.of_version(self.version))
             and self.method in ("", "GET" if wanted.method == "HEAD" else wanted.method)
             and (not self.resource or wanted.fits(self.resource))
             and self.table in ("", wanted.table)

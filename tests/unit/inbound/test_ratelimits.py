@@ -62,11 +62,12 @@ def test_rules_for_other_requests_count_beside_each_other() -> None:
         rule("version", version="v2"),
         rule("other", api="now/stats"),
     ]
-    assert sorted(charged(rules, "/api/now/table/incident")) == ["api", "table"]
+    assert sorted(charged(rules, "/api/now/v1/table/incident")) == ["api", "table"]
+    assert sorted(charged(rules, "/api/now/table/x")) == ["api", "version"], "the newest is v2"
     assert sorted(charged(rules, "/api/now/v2/table/task/1", method="HEAD")) == [
         "api", "resource", "version"
     ]  # fmt: skip
-    assert charged(rules, "/api/now/table/task/1", method="PATCH") == ["api"]
+    assert charged(rules, "/api/now/v1/table/task/1", method="PATCH") == ["api"]
     assert charged(rules, "/api/now/tables/incident") == []
     assert charged(rules, "/") == []
 
