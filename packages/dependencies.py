@@ -15,6 +15,7 @@ THIRD_PARTY = [
     "dbos>=3.4,<4",
     "granian>=2.8",
     "httpx>=0.28",
+    "joserfc>=1.4",
     "lxml>=6",
     "msgspec>=0.20",
     "orjson>=3.11",

@@ -27,7 +27,7 @@ CLIENT_CREDENTIALS = "glide.oauth.inbound.client.credential.grant_type.enabled"
 _CLIENT_METHODS = ["client_secret_post", "client_secret_basic", "none"]
 
 
-class _Issuing(grants.BaseGrant):  # type: ignore[misc]
+class Issuing(grants.BaseGrant):  # type: ignore[misc]
     """What all grants here have in common: who may name himself how, and where tokens come from."""
 
     TOKEN_ENDPOINT_AUTH_METHODS = _CLIENT_METHODS
@@ -52,7 +52,7 @@ class _Issuing(grants.BaseGrant):  # type: ignore[misc]
             raise InvalidGrantError("Invalid 'code' in request.") from error
 
 
-class PasswordGrant(_Issuing, grants.ResourceOwnerPasswordCredentialsGrant):  # type: ignore[misc]
+class PasswordGrant(Issuing, grants.ResourceOwnerPasswordCredentialsGrant):  # type: ignore[misc]
     """Name and password of a user."""
 
     def authenticate_user(self, username: str, password: str) -> Actor:
@@ -68,7 +68,7 @@ class PasswordGrant(_Issuing, grants.ResourceOwnerPasswordCredentialsGrant):  # 
             raise AccessDeniedError from error
 
 
-class ClientGrant(_Issuing, grants.ClientCredentialsGrant):  # type: ignore[misc]
+class ClientGrant(Issuing, grants.ClientCredentialsGrant):  # type: ignore[misc]
     """The client itself, as the user that its row names."""
 
     def validate_token_request(self) -> None:
@@ -85,7 +85,7 @@ class ClientGrant(_Issuing, grants.ClientCredentialsGrant):  # type: ignore[misc
             raise AccessDeniedError from error
 
 
-class RefreshGrant(_Issuing, grants.RefreshTokenGrant):  # type: ignore[misc]
+class RefreshGrant(Issuing, grants.RefreshTokenGrant):  # type: ignore[misc]
     """A refresh token; it stays good until it expires, as clients expect."""
 
     INCLUDE_NEW_REFRESH_TOKEN = True
@@ -107,7 +107,7 @@ class RefreshGrant(_Issuing, grants.RefreshTokenGrant):  # type: ignore[misc]
         """Keep it: it was handed out again."""
 
 
-class CodeGrant(_Issuing, grants.AuthorizationCodeGrant):  # type: ignore[misc]
+class CodeGrant(Issuing, grants.AuthorizationCodeGrant):  # type: ignore[misc]
     """A code that a user's consent made, exchanged once."""
 
     def save_authorization_code(self, code: str, request: WireRequest) -> None:

@@ -25,6 +25,7 @@ from authlib.oauth2.rfc6749 import (
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
 from authlib.oauth2.rfc6749.util import extract_basic_authorization
 
+from midspan.api.assertions import JwtGrant
 from midspan.api.errors import error_headers
 from midspan.api.oauthgrants import (
     ClientGrant,
@@ -135,7 +136,7 @@ class OAuthServer(AuthorizationServer):  # type: ignore[misc]
     def __init__(self, tokens: Tokens) -> None:
         super().__init__(scopes_supported=[SCOPE])
         self.tokens = tokens
-        for grant in (PasswordGrant, RefreshGrant, ClientGrant):
+        for grant in (PasswordGrant, RefreshGrant, ClientGrant, JwtGrant):
             self.register_grant(grant)
         self.register_grant(CodeGrant, [Pkce(required=True)])
         self.register_endpoint(Revocation)

@@ -13,7 +13,7 @@ import base64
 import hashlib
 import hmac
 import math
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 
@@ -190,6 +190,25 @@ class Tokens:
         if row.get("revoked"):
             self.end_family(row.get("family"))
         return row if self._is_live(row) else None
+
+    def use_up(self, client: Record, jti: str, until: datetime) -> None:
+        """Note that a client's JWT came, for as long as it could come again.
+
+        Raises:
+            DuplicateKey: it came before, on whichever node.
+        """
+        hashed = digest(f"{client.sys_id}\0{jti}")
+        row = {
+            "sys_id": derived_id(_KEY_TABLE, "jti", hashed),
+            "token_hash": hashed,
+            "purpose": "jti",
+            "expires": datetime_text(until + timedelta(seconds=1)),
+        }
+        with self._records.write(SYSTEM, enforce=False) as transaction:
+            database = transaction.database
+            now = database.dialect.bind(Storage.DATETIME, transaction.now_text)
+            database.execute(self._sql["purge_assertions"], (now,))
+            transaction.engine_insert(_KEY_TABLE, [row])
 
     def _use(self, transaction: RecordTransaction, code: Record) -> None:
         """Use a code up; of two requests at the same time only one gets through."""

@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from midspan.dictionary import Table
+from midspan.dictionary.values import datetime_text
 from midspan.kernel.errors import OperationAborted, did_you_mean
 from midspan.records.change import Draft, Operation
+from midspan.security.certificates import ALGORITHMS, read_certificate
 from midspan.security.endpoints import load_api_names
 from midspan.security.origins import METHODS, problem
 from midspan.security.policies import address_ranges
@@ -94,9 +96,37 @@ def _addresses(draft: Draft, transaction: RecordTransaction) -> str | None:
         return f"ranges: {error}"
 
 
+def _certificate(draft: Draft, transaction: RecordTransaction) -> str | None:
+    """Fill in what the PEM text says."""
+    try:
+        known = read_certificate(draft.get("pem_certificate"))
+    except ValueError as error:
+        return f"pem_certificate: {error}"
+    draft.set("subject", known.subject[:1000])
+    draft.set("issuer", known.issuer[:1000])
+    draft.set("valid_from", datetime_text(known.valid_from))
+    draft.set("expires", datetime_text(known.expires))
+    draft.set("fingerprint", known.fingerprint)
+    return None
+
+
+def _jwt_client(draft: Draft, transaction: RecordTransaction) -> str | None:
+    field, users = draft.get("user_field"), transaction.dictionary.table("sys_user").fields
+    if field not in users or users[field].type in ("password", "password2"):
+        near = did_you_mean(field, users) or "Take one that tells users apart, such as email."
+        return f"user_field: sys_user has no such field {field!r}. {near}"
+    wanted = [part.strip() for part in draft.get("algorithms").split(",")]
+    wrong = [name for name in wanted if name not in ALGORITHMS]
+    if wrong:
+        return f"algorithms: {wrong[0]!r} is none of {', '.join(sorted(ALGORITHMS))}"
+    return None
+
+
 CHECKS: dict[str, Check] = {
     "ip_filter_criteria": _addresses,
+    "oauth_jwt": _jwt_client,
     "sys_api_access_policy": _policy,
+    "sys_certificate": _certificate,
     "sys_cors_rule": _cors,
     "sys_rate_limit_rules": _rate_limit,
 }

@@ -208,7 +208,7 @@ class Writer:
         if not transaction.enforce:
             return
         operation = _ACCESS[draft.operation]
-        condition = transaction.access.rows(draft.table.name, operation)
+        condition = transaction.access.class_rows(draft.table.name, operation)
         allowed = condition == ALWAYS
         if not allowed and condition != NEVER:
             allowed = (

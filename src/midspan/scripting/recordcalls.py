@@ -229,7 +229,11 @@ class RecordCalls:
         """Tell whether the actor may do ``operation`` to a row, or to some row without an id."""
         with self._lend(False, True) as transaction:
             record = transaction.load(table, (sys_id,)).get(sys_id) if sys_id else None
-            condition = transaction.access.rows(record.table if record else table, operation)
+            access = transaction.access
+            if operation == "create":  # a row of this very class, whatever its children ask for
+                condition = access.class_rows(table, operation)
+            else:
+                condition = access.rows(record.table if record else table, operation)
             if condition in (ALWAYS, NEVER):
                 return bool(condition == ALWAYS)
             if operation == "create":

@@ -109,6 +109,7 @@ class Access:
         self.dictionary = dictionary
         self._controls = controls
         self._values = SessionValues(actor, now, options=options)
+        self._classes: dict[tuple[str, str], Condition] = {}
         self._tables: dict[tuple[str, str], Condition] = {}
         self._fields: dict[tuple[str, str, str], bool] = {}
 
@@ -280,6 +281,12 @@ class Access:
 
     def class_rows(self, table: str, operation: str) -> Condition:
         """Return the condition for rows of this very class, its children not included."""
+        key = (table, operation)
+        if key not in self._classes:
+            self._classes[key] = self._own_rows(table, operation)
+        return self._classes[key]
+
+    def _own_rows(self, table: str, operation: str) -> Condition:
         granted = self._class_rows(table, operation)
         if table == JOURNAL and operation == "read" and granted != NEVER:
             return both(granted, journal_rows(self))

@@ -6,3 +6,6 @@ DELETE FROM oauth_credential WHERE peer = ? AND "user" = ? AND expires < ?
 
 -- name: use_credential
 UPDATE oauth_credential SET revoked = ? WHERE sys_id = ? AND revoked IS NULL
+
+-- name: purge_assertions
+DELETE FROM sys_token WHERE purpose = 'jti' AND expires < ?
