@@ -187,6 +187,8 @@ class Instance:
             node=self.node,
             public_url=self.settings.public_url,
             behind_proxy=self.settings.behind_proxy,
+            client_cert_header=self.settings.client_cert_header,
+            trusted_proxies=self.settings.trusted_proxies,
             secure=secure,
             threads=self.settings.threads,
             extra_routes=(

@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from midspan.api.authentication import Authenticator, check_csrf, cookie_of
 from midspan.api.batch import BatchApi
+from midspan.api.clientcerts import ClientCertificates
 from midspan.api.crossorigin import preflight, shared_headers, sharing
 from midspan.api.errors import (
     BodyTooLarge,
@@ -131,7 +132,8 @@ class Application:
         self.tokens = Tokens(parts.records, parts.clock, parts.ids)
         own = (*routes(self.sessions, self.tokens), *BatchApi(self).routes())
         self.router = Router((*own, *parts.extra_routes))
-        self._authenticator = Authenticator(parts, self.sessions, self.tokens)
+        self._certificates = ClientCertificates(parts)
+        self._authenticator = Authenticator(parts, self.sessions, self.tokens, self._certificates)
         self._inbound = Inbound(parts)
         self._lane = Lane(parts.threads, parts.waiting)
 
@@ -300,7 +302,8 @@ class Application:
         return error_response(error, form)
 
     def _request(self, scope: Scope, transaction: str) -> Request:
-        headers = Headers(scope=scope)
+        peer = (scope.get("client") or ("",))[0]
+        headers = self._certificates.cleaned(Headers(scope=scope), peer)
         method = sent = scope["method"]
         if sent == "POST":
             wanted = headers.get("x-http-method-override", "").strip().upper()
@@ -314,7 +317,7 @@ class Application:
             path="",
             query=(),
             headers=headers,
-            address=client_address(self.parts, headers, (scope.get("client") or ("",))[0]),
+            address=client_address(self.parts, headers, peer),
             base_url=base_url(
                 self.parts,
                 headers,

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from midspan.api.acting import proved
 from midspan.api.apikeys import ApiKeys
 from midspan.api.bearer import Bearer
+from midspan.api.clientcerts import SCHEME as CERTIFICATE
+from midspan.api.clientcerts import ClientCertificates
 from midspan.api.crossorigin import trusted
 from midspan.api.errors import CsrfTokenMissing
 from midspan.api.parts import ApiParts, SignInScheme
@@ -21,7 +23,7 @@ from midspan.kernel.errors import NotAuthenticated, NotAuthorized
 from midspan.records import RIGHTS
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_SENT_BY_BROWSERS = frozenset({"basic", "session"})
+_SENT_BY_BROWSERS = frozenset({"basic", "session", CERTIFICATE})
 """Credentials that a browser adds by itself, whoever made it send the request."""
 FORM_TOKEN = "sysparm_ck"  # noqa: S105 - the name of a form field
 
@@ -87,7 +89,10 @@ class SessionCookie:
 class Authenticator:
     """Asks the schemes in order and enforces access rules."""
 
-    def __init__(self, parts: ApiParts, sessions: Sessions, tokens: Tokens) -> None:
+    def __init__(
+        self, parts: ApiParts, sessions: Sessions, tokens: Tokens, certificates: ClientCertificates
+    ) -> None:
+        self._certificates = certificates
         self._basic = Basic()
         self._others: Sequence[SignInScheme] = (*parts.schemes, Bearer(tokens), ApiKeys())
         self._schemes: Sequence[SignInScheme] = (*self._others, self._basic)
@@ -108,7 +113,7 @@ class Authenticator:
                 return found
         if request.headers.get("authorization"):
             raise NotAuthenticated("User Not Authenticated")
-        return self._cookie.identify(request) or NOBODY
+        return self._cookie.identify(request) or self._certificates.identify(request) or NOBODY
 
     def admit_at_once(self, request: Request, access: Access) -> Request | None:
         """Return the request with its identity where that is known without waiting, else None.

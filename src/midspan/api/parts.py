@@ -49,6 +49,10 @@ class ApiParts:
     """What absolute links start with; empty: what the request was sent to."""
     behind_proxy: bool = False
     """Trust X-Forwarded-Proto, -Host and -Port of the peer."""
+    client_cert_header: str = ""
+    """The header in which a proxy hands on a client's certificate; empty: none does."""
+    trusted_proxies: str = ""
+    """Addresses whose header that may be, as ``address_ranges`` reads them."""
     secure: bool = False
     """The instance itself speaks TLS; cookies are Secure whenever the request came by https."""
     threads: int = 8

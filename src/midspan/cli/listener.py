@@ -127,7 +127,13 @@ def _uvicorn(app: ASGIApp, listener: socket.socket, tls: Tls | None) -> Running:
     if tls:
         files = {"ssl_certfile": str(tls.certificate), "ssl_keyfile": str(tls.key)}
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="on", server_header=False, **files
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        server_header=False,
+        proxy_headers=False,  # the application decides whom to believe, so it has to see the peer
+        **files,
     )
     server = OnLoop(config)
     logging.getLogger("uvicorn").setLevel(logging.ERROR)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import signal
 import socket
 import sys
@@ -31,12 +32,14 @@ from midspan.kernel.settings import Settings
 from midspan.kernel.telemetry import configure_logging
 from midspan.records import update
 from midspan.security import SYSTEM
+from midspan.security.policies import address_ranges
 from midspan_sdk.version import __version__
 
 GRACE = 25.0
 """Seconds that running requests get to finish when the node stops."""
 PASSWORD = "MIDSPAN_ADMIN_PASSWORD"  # noqa: S105 - the name of a variable
 
+_HEADER = re.compile(r"[A-Za-z0-9-]+")
 log = logging.getLogger(__name__)
 
 
@@ -93,6 +96,28 @@ def check_exposure(options: NodeOptions) -> None:
     )
 
 
+def check_proxies(settings: Settings) -> None:
+    """Refuse to believe a certificate in a header from anybody.
+
+    Raises:
+        InvalidRequest: the header or the proxies are missing or cannot be read.
+    """
+    header, proxies = settings.client_cert_header, settings.trusted_proxies
+    if not header and not proxies:
+        return
+    try:
+        known = address_ranges(proxies)
+    except ValueError as error:
+        raise InvalidRequest(
+            "--trusted-proxies cannot be read", detail=str(error), hint="10.0.0.5,10.1.0.0/16"
+        ) from error
+    if not known or not _HEADER.fullmatch(header):
+        raise InvalidRequest(
+            "--client-cert-header and --trusted-proxies belong together",
+            hint="Name the header, and the addresses of the proxies that set it.",
+        )
+
+
 def serve(options: NodeOptions) -> None:
     """Run a node until SIGTERM or SIGINT.
 
@@ -102,6 +127,7 @@ def serve(options: NodeOptions) -> None:
     configure_logging(options.log_level)
     check_exposure(options)
     settings = options.settings
+    check_proxies(settings)
     with listen(settings.host, settings.port) as listener, locked(settings.data):
         instance = Instance(settings)
         try:

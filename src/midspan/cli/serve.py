@@ -31,6 +31,12 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     behind_proxy: Annotated[
         bool, typer.Option("--behind-proxy", help="A proxy ends TLS; trust its X-Forwarded-*.")
     ] = False,
+    client_cert_header: Annotated[
+        str, typer.Option(help="Header in which a trusted proxy hands on a client's certificate.")
+    ] = "",
+    trusted_proxies: Annotated[
+        str, typer.Option(help="Addresses of those proxies, with commas between them.")
+    ] = "",
     tls_cert: Annotated[Path | None, typer.Option(exists=True, help="Certificates, PEM.")] = None,
     tls_key: Annotated[Path | None, typer.Option(exists=True, help="Private key, PEM.")] = None,
     threads: Annotated[int, typer.Option(min=1, max=256, help="Requests at the same time.")] = 8,
@@ -62,6 +68,8 @@ def serve(  # noqa: PLR0913 - one parameter for each option
             port=port,
             public_url=public_url,
             behind_proxy=behind_proxy,
+            client_cert_header=client_cert_header,
+            trusted_proxies=trusted_proxies,
             threads=threads,
         )
         node.serve(node.NodeOptions(settings=settings, server=server, tls=tls, log_level=log_level))

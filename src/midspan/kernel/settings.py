@@ -21,6 +21,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     public_url: str = ""
     behind_proxy: bool = False
     """Trust X-Forwarded-* of the peer."""
+    client_cert_header: str = ""
+    """Header in which ``trusted_proxies`` hand on the certificate of a client."""
+    trusted_proxies: str = ""
+    """Addresses, ranges and networks, comma-separated."""
     threads: int = 8
     script_workers: int = 2
     egress: str = ""

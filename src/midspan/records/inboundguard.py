@@ -102,6 +102,8 @@ def _certificate(draft: Draft, transaction: RecordTransaction) -> str | None:
         known = read_certificate(draft.get("pem_certificate"))
     except ValueError as error:
         return f"pem_certificate: {error}"
+    if draft.table.name == "sys_certificate" and not known.algorithms:
+        return "pem_certificate: its key is neither RSA nor on the curve P-256, P-384 or P-521"
     draft.set("subject", known.subject[:1000])
     draft.set("issuer", known.issuer[:1000])
     draft.set("valid_from", datetime_text(known.valid_from))
@@ -129,6 +131,7 @@ CHECKS: dict[str, Check] = {
     "sys_certificate": _certificate,
     "sys_cors_rule": _cors,
     "sys_rate_limit_rules": _rate_limit,
+    "sys_user_certificate": _certificate,
 }
 _EITHER = (
     ("apply_all_methods", "http_method"),

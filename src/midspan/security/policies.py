@@ -76,7 +76,7 @@ class Criteria(Struct, frozen=True):
         return (
             bool(self.roles & sender.actor.roles)
             or bool(self.groups & sender.actor.groups)
-            or _within(sender.address, self.ranges)
+            or within(sender.address, self.ranges)
         )
 
 
@@ -211,7 +211,8 @@ def _range(part: str) -> Range:
     return low.version, int(low), int(high)
 
 
-def _within(address: str, ranges: tuple[Range, ...]) -> bool:
+def within(address: str, ranges: tuple[Range, ...]) -> bool:
+    """Tell whether an address is in one of the ranges; what is no address is in none."""
     if not ranges:
         return False
     try:
