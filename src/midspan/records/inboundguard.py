@@ -73,6 +73,8 @@ def _rate_limit(draft: Draft, transaction: RecordTransaction) -> str | None:
     whom = draft.get("apply_to")
     if whom in ("user", "role") and not draft.get(whom):
         return f"{whom}: say which, because apply_to is {whom}"
+    if draft.changed("request_limit") or not draft.get("counted_since"):
+        draft.set("counted_since", transaction.now_text)
     return unknown_api(draft, "rest_api", transaction)
 
 

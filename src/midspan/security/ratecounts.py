@@ -4,8 +4,8 @@ A node counts in memory and adds what it counted to ``sys_rate_limit_count`` onc
 after a hundredth of the limit, whichever comes first; each time it learns what the others counted.
 So a request is almost never a write, and nodes together let through at most a hundredth of the
 limit too many for each further node; below 200 an hour every request is counted before it is let
-through, and nobody passes too often. Hours are those of the clock, in UTC. A limit that is changed
-begins to count anew.
+through, and nobody passes too often. Hours are those of the clock, in UTC. A rule whose
+``counted_since`` moves counts anew.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class RateCounts:
         found = []
         for charge in charges:
             rule = charge.rule
-            key = (rule.sys_id, rule.limit, charge.user, charge.address, window)
+            key = (rule.sys_id, rule.limit, rule.since, charge.user, charge.address, window)
             counter = self._counters.get(key)
             if counter is None:
                 sys_id = derived_id(_TABLE, *map(str, key))

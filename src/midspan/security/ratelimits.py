@@ -40,6 +40,8 @@ class RateRule(Struct, frozen=True, kw_only=True):
     role: str = ""
     """Name of the role."""
     count_by: str = "user"
+    since: str = ""
+    """When counting began anew; what was counted before is another count."""
 
     @property
     def target(self) -> tuple[str, ...]:
@@ -118,7 +120,8 @@ def load_rate_rules(transaction: Transaction, dictionary: Dictionary) -> RateRul
 
 
 def _rule(row: tuple[Any, ...], names: ApiNames) -> RateRule:
-    sys_id, api, version, method, resource, table, limit, apply_to, user, role, count_by = row
+    sys_id, api, version, method, resource, table, limit, *whom = row
+    apply_to, user, role, count_by, since = whom
     return RateRule(
         sys_id=sys_id,
         api=names.path(api or ""),
@@ -131,4 +134,5 @@ def _rule(row: tuple[Any, ...], names: ApiNames) -> RateRule:
         user=user or "",
         role=role or "",
         count_by=count_by if count_by in COUNT_BY else "user",
+        since=str(since or ""),
     )

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from midspan.kernel.clock import ManualClock
 from midspan.kernel.errors import OperationAborted
+from midspan.records import RATE_LIMITS
 from midspan.security import GUEST, Actor, Charge, RateCounts, RateRules, endpoint
 from midspan.security.ratelimits import RateRule
 
@@ -163,6 +164,20 @@ def test_a_changed_limit_begins_anew_and_a_resting_rule_counts_nothing(
     assert "x-ratelimit-limit" not in answer.headers
 
 
+def test_counts_begin_anew_when_the_administrator_says_so(site: Site, made: Made, ann: str) -> None:
+    sys_id = limit(made)
+    assert statuses(site, 3) == [200, 200, 429]
+    site.clock.advance(timedelta(seconds=1))
+    site.change("sys_rate_limit_rules", sys_id, name="Another name")
+    assert statuses(site, 1) == [429]
+    site.change("sys_rate_limit_rules", sys_id, counted_since="")
+    assert statuses(site, 3) == [200, 200, 429]
+    for other in ("5", "2"):
+        site.clock.advance(timedelta(seconds=1))
+        site.change("sys_rate_limit_rules", sys_id, request_limit=other)
+    assert statuses(site, 3) == [200, 200, 429], "back at an old limit it counts anew, too"
+
+
 def test_counts_and_violations_are_records(site: Site, made: Made, ann: str) -> None:
     sys_id = limit(made)
     statuses(site, 5)
@@ -186,10 +201,12 @@ def test_a_count_outlives_its_node(site: Site, made: Made, ann: str) -> None:
     (count,) = site.rows("sys_rate_limit_count", f"rule={sys_id}")
     assert count.get("count") == "7"
     after = RateCounts(site.instance.records.database, site.clock)
-    charge = Charge(rule(sys_id, limit=1000), user=ann)
+    rules = site.instance.records.holder.current().part(RATE_LIMITS)
+    user = Actor(sys_id=ann, user_name="ann")
+    charges = rules.charges(endpoint("GET", "/api/now/table/incident"), user, "")
     for _ in range(993):
-        assert not after.spend([charge]).exceeded
-    assert after.spend([charge]).exceeded
+        assert not after.spend(charges).exceeded
+    assert after.spend(charges).exceeded
 
 
 def test_most_requests_under_a_high_limit_write_nothing(site: Site, made: Made) -> None:

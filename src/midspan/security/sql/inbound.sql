@@ -8,7 +8,7 @@ FROM sys_cors_rule WHERE active = ?
 
 -- name: rate_rules
 SELECT l.sys_id, l.rest_api, l.version, l.http_method, l.resource, l."table", l.request_limit, l.apply_to,
-       l."user", r.name, l.count_by
+       l."user", r.name, l.count_by, l.counted_since
 FROM sys_rate_limit_rules l LEFT JOIN sys_user_role r ON r.sys_id = l.role WHERE l.active = ?
 
 -- name: add_count
