@@ -7,7 +7,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -40,6 +40,7 @@ from midspan.storage import Database, PostgresDatabase, SqliteDatabase
 
 if TYPE_CHECKING:
     from midspan.api import ApiParts, Application
+    from midspan.apps.seed import Seed, Values
 
 RECORDS_FILE = "records.db"
 KEY_FILE = "master.key"
@@ -114,6 +115,17 @@ class Instance:
         self.records.hooks.extend((self.schedules, MapChecks()))
         self.sweeper = Sweeper(self.ecc, self.enrolments)
         self.uploads = AttachmentSweeper(self.attachments)
+
+    def seed(self, seeds: Sequence[Seed], values: Values) -> bool:
+        """Give an unused instance what seed files say; tell whether it was done.
+
+        Raises:
+            InvalidDefinition: names file and line of what is wrong; nothing was written.
+            Conflict: the instance was used before and never seeded.
+        """
+        from midspan.api.seeding import apply_seeds
+
+        return apply_seeds(self.records, seeds, values)
 
     def start_work(self) -> None:
         """Begin to carry out jobs, events and schedules; called once the node answers."""

@@ -270,3 +270,30 @@ def test_no_secret_reaches_the_log(
     assert asked.headers["x-transaction-id"] in {line["request_id"] for line in refused}
     pairs = {base64.b64encode(f"admin:{each}".encode()).decode() for each in seen}
     assert [each for each in seen | pairs if each in text] == []
+
+
+def test_the_seed_is_in_before_the_ready_line(start: Start, tmp_path: Path) -> None:
+    people, tickets = tmp_path / "people.yaml", tmp_path / "tickets.yaml"
+    people.write_text(
+        "users:\n  abel:\n    roles: [itil]\n    password: {env: ABEL_PASSWORD}\n"
+        "columns:\n  incident:\n    u_ticket: {}\n"
+    )
+    tickets.write_text(
+        "records:\n  incident:\n    - {key: a, u_ticket: T-1, caller_id: ref:sys_user/abel}\n"
+    )
+    data = str(tmp_path / "data")
+    options = ["--data", data, "--port", "0", "--seed", str(people), "--seed", str(tickets)]
+    refused = start(*options, **SECRET)
+    assert refused.process.wait(GUARD) == 3
+    assert f"{people}:4: the variable ABEL_PASSWORD is not set" in refused.errors.read_text()
+    abel = {"ABEL_PASSWORD": "password of abel"}
+    for _ in range(2):  # at the second start the seed is in already
+        node = start(*options, **abel, **SECRET)
+        url = node.ready()["url"]
+        found = httpx.get(
+            f"{url}/api/now/table/incident?sysparm_fields=u_ticket,number",
+            auth=("abel", abel["ABEL_PASSWORD"]),
+        )
+        assert found.json() == {"result": [{"u_ticket": "T-1", "number": "INC0010001"}]}
+        assert signs_in(url, "first password")
+        assert node.stop() == 0

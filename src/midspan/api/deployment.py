@@ -13,8 +13,9 @@ from typing import Any, cast
 
 from midspan.api.memoryfolder import MemoryFolder
 from midspan.apps.definition import AppDefinition, RecordDefinition
+from midspan.apps.entries import Keys
 from midspan.apps.installer import Difference, Installer, check, installable
-from midspan.apps.load import BUILT_IN, Keys, builtin_apps, load_app
+from midspan.apps.load import BUILT_IN, builtin_apps, load_app
 from midspan.dictionary import TableSpec
 from midspan.dictionary.metadata import Metadata, specs_of
 from midspan.kernel.errors import Conflict, InvalidDefinition, did_you_mean
@@ -31,11 +32,11 @@ class _TakenBack(Exception):
     """Ends the transaction of a dry run."""
 
 
-class _KnownKeys(dict[tuple[str, str], str]):
+class KnownKeys(dict[tuple[str, str], str]):
     """Named records: of the built-in apps, of this app, and of whatever is installed."""
 
-    def __init__(self, known: Keys, transaction: RecordTransaction) -> None:
-        super().__init__(known)
+    def __init__(self, transaction: RecordTransaction) -> None:
+        super().__init__(_builtin_keys())
         self._transaction = transaction
 
     def get(self, key: tuple[str, str], default: Any = None) -> Any:
@@ -58,8 +59,8 @@ def deploy(
     """
     try:
         with records.write(actor) as transaction:
-            app = load_app(cast(Any, folder), _KnownKeys(_builtin_keys(), transaction))
-            done = _install(transaction, app)
+            app = load_app(cast(Any, folder), KnownKeys(transaction))
+            done = install_app(transaction, app)
             if dry_run:
                 raise _TakenBack
     except _TakenBack:
@@ -87,7 +88,13 @@ def _builtin_keys() -> Keys:
     return keys
 
 
-def _install(transaction: RecordTransaction, app: AppDefinition) -> list[Difference]:
+def install_app(
+    transaction: RecordTransaction, app: AppDefinition, *, locate: bool = False
+) -> list[Difference]:
+    """Install an app in the caller's transaction: tables first, then records, with rules on.
+
+    With ``locate`` the error of a refused record names its place in the files.
+    """
     _check_name(transaction, app)
     own = {spec.name for spec in app.tables}
     others = [spec for spec in load_specs(transaction) if spec.name not in own]
@@ -95,7 +102,7 @@ def _install(transaction: RecordTransaction, app: AppDefinition) -> list[Differe
     everything = installable(app, (*others, *app.tables))
     _check_ownership(transaction, app, everything)
     split = len(everything) - len(app.records)
-    installer = Installer(transaction, app)
+    installer = Installer(transaction, app, locate=locate)
     done = _step(transaction, installer, everything[:split])
     return done + _step(transaction, installer, everything[split:])
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar, get_args
 import msgspec
 from msgspec import Struct
 
-from midspan.dictionary import Choice, FieldSpec, NumberFormat, Strategy, TableSpec
+from midspan.dictionary import FIELD_TYPES, Choice, FieldSpec, NumberFormat, Strategy, TableSpec
 from midspan.kernel.errors import InvalidDefinition, did_you_mean
 
 Kind = TypeVar("Kind", bound=Struct)
@@ -292,6 +292,8 @@ class AppDefinition(Struct, frozen=True):
     tables: tuple[TableSpec, ...]
     records: tuple[RecordDefinition, ...]
     content_hash: str
+    columns: tuple[RecordDefinition, ...] = ()
+    """What it adds to tables of others, as records of the dictionary."""
 
 
 def convert(data: object, kind: type[Kind], file: str) -> Kind:
@@ -320,6 +322,20 @@ def _precise(data: object, kind: type[Struct], problem: str) -> tuple[str, str]:
             except msgspec.ValidationError as error:
                 return str(error), f": {match[1]}.{name}"
     return problem, ""
+
+
+def check_field(name: str, field: FieldFile, place: str) -> None:
+    """Refuse a field whose type nobody knows, or a reference to nothing."""
+    if field.type is not None and field.type not in FIELD_TYPES:
+        raise InvalidDefinition(
+            f"{place}: field {name} has the unknown type {field.type}",
+            hint=did_you_mean(field.type, FIELD_TYPES),
+        )
+    if field.type == "reference" and not field.to:
+        raise InvalidDefinition(
+            f"{place}: field {name} does not say what it refers to",
+            hint="Add the name of a table: to: TABLE",
+        )
 
 
 def text(value: Scalar) -> str:

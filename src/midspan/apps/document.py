@@ -66,8 +66,47 @@ def read_yaml(content: bytes, place: str) -> Any:
     Raises:
         InvalidDefinition: it is not YAML, or a mapping gives a key twice; names line and column.
     """
+    return read_marked(content, place)[0]
+
+
+class Lines:
+    """Where each part of a document stands."""
+
+    def __init__(self, root: yaml.Node | None) -> None:
+        self._root = root
+
+    def at(self, *path: str | int) -> int:
+        """Return the line, from 1, of the entry that ``path`` leads to, or of the last before it.
+
+        >>> read_marked(b"a:\\n  b: [1,\\n   2]", "x.yaml")[1].at("a", "b", 1)
+        3
+        """
+        node, line = self._root, 1
+        for step in path:
+            found = _child(node, step)
+            if found is None:
+                break
+            line, node = found
+        return line
+
+
+def _child(node: yaml.Node | None, step: str | int) -> tuple[int, yaml.Node] | None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == str(step):
+                return key.start_mark.line + 1, value
+    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+        child = node.value[step]
+        return child.start_mark.line + 1, child
+    return None
+
+
+def read_marked(content: bytes, place: str) -> tuple[Any, Lines]:
+    """Parse one YAML document as ``read_yaml`` does; return it and the lines of its parts."""
     try:
-        return yaml.load(content, _Loader)  # noqa: S506 - derived from the safe loader
+        loader = _Loader(content)
+        root = loader.get_single_node()
+        return (None if root is None else loader.construct_document(root)), Lines(root)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""

@@ -18,9 +18,15 @@ from midspan.apps.definition import AppDefinition, RecordDefinition
 from midspan.dictionary import TableSpec
 from midspan.dictionary.metadata import rows_of
 from midspan.dictionary.values import canonical
-from midspan.kernel.errors import InvalidDefinition, InvalidField, InvalidTable, InvalidValue
+from midspan.kernel.errors import (
+    InvalidDefinition,
+    InvalidField,
+    InvalidTable,
+    InvalidValue,
+    MidspanError,
+)
 from midspan.kernel.ids import derived_id
-from midspan.records import Change, ChangeOptions, Operation, RecordTransaction
+from midspan.records import Change, ChangeOptions, Operation, RecordTransaction, Refused
 from midspan.rules import check_rule
 
 OPTIONS = ChangeOptions(rules=False)
@@ -56,7 +62,7 @@ def installable(app: AppDefinition, all_specs: Sequence[TableSpec]) -> list[Reco
         for table, sys_id, values in rows_of(all_specs)
         if (values.get("name") or values.get("category")) in own
     ]
-    return [*metadata, *app.records]
+    return [*metadata, *app.columns, *app.records]
 
 
 def check(records: Iterable[RecordDefinition], transaction: RecordTransaction) -> None:
@@ -76,23 +82,33 @@ def check(records: Iterable[RecordDefinition], transaction: RecordTransaction) -
             if record.table == "sys_script" and record.values.get("active") != "false":
                 check_rule(dictionary, record.values)
         except (InvalidTable, InvalidField, InvalidValue, InvalidDefinition) as error:
-            raise InvalidDefinition(
-                f"{record.file}: {error.message}", detail=error.detail, hint=error.hint
-            ) from error
+            raise located(error, record.file) from error
+
+
+def located(error: MidspanError, place: str) -> InvalidDefinition:
+    """Return an error that says where in the files the cause of another one stands."""
+    return InvalidDefinition(f"{place}: {error.message}", detail=error.detail, hint=error.hint)
 
 
 class Installer:
     """Installs one app inside one transaction.
 
-    With ``upgrade`` nobody asked for this very change: what a user made or deleted stays.
+    With ``upgrade`` nobody asked for this very change: what a user made or deleted stays. With
+    ``locate`` the first record that is refused is named by its place in the files.
     """
 
     def __init__(
-        self, transaction: RecordTransaction, app: AppDefinition, *, upgrade: bool = False
+        self,
+        transaction: RecordTransaction,
+        app: AppDefinition,
+        *,
+        upgrade: bool = False,
+        locate: bool = False,
     ) -> None:
         self._transaction = transaction
         self._app = app
         self._upgrade = upgrade
+        self._locate = locate
 
     def differences(self, records: Sequence[RecordDefinition]) -> list[Difference]:
         """Return what installing ``records`` would do, in their order; nothing is written."""
@@ -127,7 +143,10 @@ class Installer:
                         options=options,
                     )
                 )
-        self._transaction.apply_all(changes)
+        for result in self._transaction.apply_all(changes, collect=self._locate):
+            if isinstance(result, Refused):
+                place = shipped[result.change.sys_id or ""].file
+                raise located(result.error, place) from result.error
         self._note(differences, shipped)
         return differences
 

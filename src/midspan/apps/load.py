@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -12,34 +11,27 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from midspan.apps.definition import (
-    AccessFile,
     AppDefinition,
     AppFile,
     DataFile,
     ImportFile,
-    PropertyFile,
-    RecordDefinition,
-    RoleFile,
     RuleFile,
     ServiceFile,
     TableFile,
+    check_field,
     convert,
     text,
 )
 from midspan.apps.document import read_yaml
+from midspan.apps.entries import Entries, Keys
 from midspan.apps.importfile import import_records, staging_table
-from midspan.dictionary import FIELD_TYPES, TableSpec
+from midspan.dictionary import TableSpec
 from midspan.kernel.errors import InvalidDefinition, did_you_mean
 from midspan.kernel.ids import derived_id
-
-Keys = dict[tuple[str, str], str]
-"""The sys_id of each named record: (table, key) to id."""
 
 BUILT_IN = ("platform", "task", "cmdb", "imports", "mid", "flow")
 _FOLDERS = ("tables", "data", "rest", "imports", "rules", "flows", "files", "tests")
 _FILES = ("app.yaml", "roles.yaml", "acls.yaml", "properties.yaml", "README.md")
-_OPERATIONS = ("read", "write", "create", "delete", "execute")
-_REF = re.compile(r",(?=ref:)")
 
 
 def builtin_apps(keys: Keys | None = None) -> list[AppDefinition]:
@@ -76,10 +68,8 @@ class _Reader:
 
     def __init__(self, folder: Traversable | Path, keys: Keys) -> None:
         self._folder = folder
-        self._keys = keys
         self._hash = hashlib.sha256()
-        self._records: list[RecordDefinition] = []
-        self._places: dict[tuple[str, str], str] = {}
+        self._entries = Entries(keys)
 
     def read(self) -> AppDefinition:
         if not self._folder.is_dir():
@@ -97,8 +87,7 @@ class _Reader:
         tables += tuple(self._imports())
         self._rules()
         self._flows()
-        records = tuple(self._resolved(record) for record in self._records)
-        return AppDefinition(app, tables, records, self._hash.hexdigest())
+        return AppDefinition(app, tables, self._entries.resolved(), self._hash.hexdigest())
 
     def _check_names(self) -> None:
         for entry in self._folder.iterdir():
@@ -148,38 +137,12 @@ class _Reader:
         shown = (entry for entry in place.iterdir() if not entry.name.startswith((".", "_")))
         return sorted(shown, key=lambda entry: entry.name)
 
-    def _add(
-        self, table: str, key: str, values: Mapping[str, str], file: str, sys_id: str = ""
-    ) -> str:
-        sys_id = sys_id or derived_id(table, key)
-        if (table, sys_id) in self._places:
-            first = self._places[(table, sys_id)]
-            raise InvalidDefinition(
-                f"{file}: the record {key!r} of {table} is defined already, in {first}",
-                hint="Give one of them another key.",
-            )
-        self._places[(table, sys_id)] = file
-        self._keys[(table, key)] = sys_id
-        self._records.append(RecordDefinition(table, sys_id, dict(values), file))
-        return sys_id
-
     def _data(self) -> None:
         for file, data in self._each("data"):
             for position, raw in enumerate(_listed(data, file)):
                 block = convert(raw, DataFile, f"{file}[{position}]")
                 for record in block.records:
-                    self._data_record(block.table, dict(record), file)
-
-    def _data_record(self, table: str, record: dict[str, Any], file: str) -> None:
-        sys_id = text(record.pop("sys_id", ""))
-        key = text(record.pop("key", "")) or sys_id or text(record.get("name"))
-        if not key:
-            raise InvalidDefinition(
-                f"{file}: a record of {table} has neither key, sys_id nor name",
-                hint="Give it a key; its sys_id is derived from table and key.",
-            )
-        values = {name: self._value(value, file) for name, value in record.items()}
-        self._add(table, key, values, file, sys_id)
+                    self._entries.record(block.table, record, file, self._value)
 
     def _value(self, value: Any, file: str) -> str:
         if isinstance(value, dict):
@@ -205,64 +168,19 @@ class _Reader:
 
     def _roles(self) -> None:
         file = "roles.yaml"
-        contained = []
-        for name, raw in self._mapping(file).items():
-            role = convert(raw or {}, RoleFile, f"{file}: {name}")
-            values = {
-                "name": name,
-                "description": role.description,
-                "elevated_privilege": text(role.elevated),
-                "grantable": text(role.grantable),
-            }
-            role_id = self._add("sys_user_role", name, values, file, role.sys_id)
-            contained += [(name, role_id, other) for other in role.includes]
-        for name, role_id, other in contained:
-            values = {"role": role_id, "contains": f"ref:sys_user_role/{other}"}
-            self._add("sys_user_role_contains", f"{name}/{other}", values, file)
+        entries = self._mapping(file).items()
+        self._entries.roles((name, raw, file, f"{file}: {name}") for name, raw in entries)
 
     def _access(self) -> None:
         if not self._folder.joinpath("acls.yaml").is_file():
             return
         for position, raw in enumerate(_listed(self._yaml("acls.yaml"), "acls.yaml")):
-            rule = convert(raw, AccessFile, f"acls.yaml[{position}]")
-            _check_access(rule, f"acls.yaml[{position}]")
-            for operation in rule.operations or (rule.operation,):
-                key = f"{rule.name}/{operation}/{','.join(rule.roles)}/{rule.condition}"
-                values = {
-                    "name": rule.name,
-                    "operation": operation,
-                    "type": rule.type,
-                    "condition": rule.condition,
-                    "script": rule.script,
-                    "advanced": text(bool(rule.script)),
-                    "description": rule.description,
-                    "active": "true",
-                    "admin_overrides": "true",
-                }
-                rule_id = self._add("sys_security_acl", key, values, "acls.yaml")
-                for role in rule.roles:
-                    link = {
-                        "sys_security_acl": rule_id,
-                        "sys_user_role": f"ref:sys_user_role/{role}",
-                    }
-                    self._add("sys_security_acl_role", f"{key}/{role}", link, "acls.yaml")
+            self._entries.access(raw, "acls.yaml", f"acls.yaml[{position}]")
 
     def _properties(self) -> None:
         file = "properties.yaml"
         for name, raw in self._mapping(file).items():
-            data = raw if isinstance(raw, dict) else {"value": raw}
-            entry = convert(data, PropertyFile, f"{file}: {name}")
-            values = {
-                "name": name,
-                "value": text(entry.value),
-                "type": entry.type,
-                "description": entry.description,
-                "choices": ",".join(entry.choices),
-                "is_private": text(entry.private),
-                "read_roles": ",".join(entry.read_roles),
-                "write_roles": ",".join(entry.write_roles),
-            }
-            self._add("sys_properties", name, values, file)
+            self._entries.property(name, raw, file, f"{file}: {name}")
 
     def _services(self) -> None:
         for folder in self._files("rest"):
@@ -288,7 +206,7 @@ class _Reader:
             "short_description": service.description,
             "enforce_acl": ",".join(service.acls),
         }
-        service_id = self._add("sys_ws_definition", key, definition, file)
+        service_id = self._entries.add("sys_ws_definition", key, definition, file)
         for number, version in enumerate(service.versions, 1):
             values = {
                 "version": str(number),
@@ -297,7 +215,7 @@ class _Reader:
                 "is_default": text(version == service.default_version),
                 "active": "true",
             }
-            self._add("sys_ws_version", f"{key}/{version}", values, file)
+            self._entries.add("sys_ws_version", f"{key}/{version}", values, file)
         for resource in service.resources:
             version_key = f"{key}/{resource.version}"
             path = "" if resource.path == "/" else resource.path
@@ -321,14 +239,14 @@ class _Reader:
                 "short_description": resource.description,
             }
             unique = f"{version_key}/{resource.method.upper()} {resource.path}"
-            self._add("sys_ws_operation", unique, values, file)
+            self._entries.add("sys_ws_operation", unique, values, file)
 
     def _imports(self) -> Iterator[TableSpec]:
         """Add the records of the import files; yield the staging tables that they describe."""
         for file, data in self._each("imports"):
             definition = convert(data, ImportFile, file)
             for table, key, values in import_records(definition):
-                self._add(table, key, values, file)
+                self._entries.add(table, key, values, file)
             if definition.columns:
                 yield staging_table(definition)
 
@@ -357,7 +275,7 @@ class _Reader:
                 "add_message": text(bool(rule.message)),
                 "message": rule.message,
             }
-            self._add("sys_script", f"{rule.table}/{rule.name}", values, file)
+            self._entries.add("sys_script", f"{rule.table}/{rule.name}", values, file)
 
     def _flows(self) -> None:
         for file, data in self._each("flows"):
@@ -374,28 +292,7 @@ class _Reader:
                 "description": text(data.get("description")),
                 "definition": content,
             }
-            self._add("sys_hub_flow", name, values, file)
-
-    def _resolved(self, record: RecordDefinition) -> RecordDefinition:
-        """Replace ``ref:table/key`` by the id of that record."""
-        if not any(value.startswith("ref:") for value in record.values.values()):
-            return record
-        values = {name: self._reference(value, record) for name, value in record.values.items()}
-        return RecordDefinition(record.table, record.sys_id, values, record.file)
-
-    def _reference(self, value: str, record: RecordDefinition) -> str:
-        if not value.startswith("ref:"):
-            return value
-        if len(values := _REF.split(value)) > 1:
-            return ",".join(self._reference(item, record) for item in values)
-        table, _, key = value.removeprefix("ref:").partition("/")
-        found = self._keys.get((table, key))
-        if found is None:
-            near = did_you_mean(key, (known for place, known in self._keys if place == table))
-            raise InvalidDefinition(
-                f"{record.file}: no app has a record {key!r} of {table}", hint=near
-            )
-        return found
+            self._entries.add("sys_hub_flow", name, values, file)
 
 
 def _walk(folder: Traversable) -> Iterator[Traversable]:
@@ -413,33 +310,8 @@ def _table(data: Any, file: str) -> TableSpec:
             f"{file} defines the table {table.table}", hint=f"Call it tables/{table.table}.yaml."
         )
     for name, field in table.fields.items():
-        if field.type is not None and field.type not in FIELD_TYPES:
-            raise InvalidDefinition(
-                f"{file}: field {name} has the unknown type {field.type}",
-                hint=did_you_mean(field.type, FIELD_TYPES),
-            )
-        if field.type == "reference" and not field.to:
-            raise InvalidDefinition(
-                f"{file}: field {name} does not say what it refers to",
-                hint="Add the name of a table: to: TABLE",
-            )
+        check_field(name, field, file)
     return table.spec()
-
-
-def _check_access(rule: AccessFile, place: str) -> None:
-    """Refuse a rule without an operation, or with nothing that could ever grant it."""
-    operations = rule.operations or (rule.operation,)
-    wrong = next((name for name in operations if name not in _OPERATIONS), None)
-    if wrong is not None:
-        raise InvalidDefinition(
-            f"{place}: {rule.name} has no operation {wrong!r}",
-            hint=did_you_mean(wrong, _OPERATIONS) or f"Known: {', '.join(_OPERATIONS)}",
-        )
-    if not (rule.roles or rule.condition or rule.script):
-        raise InvalidDefinition(
-            f"{place}: {rule.name} would never grant anything",
-            hint="Give it roles, a condition or a script.",
-        )
 
 
 def _listed(data: Any, file: str) -> list[Any]:

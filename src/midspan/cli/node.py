@@ -1,7 +1,8 @@
 """Runs one node: opens the instance, listens, and stops in order.
 
 Order at the start: refuse what cannot work, listen, lock the data directory, open the instance,
-ready line. At the end: no new requests, running ones finish, background work stops, files close.
+seed it, ready line. At the end: no new requests, running ones finish, background work stops, files
+close.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import orjson
 from msgspec import Struct
 
 from midspan.api.setup import ADMIN, setup_needed, setup_path
+from midspan.apps.seed import Values, read_seed
 from midspan.cli.address import is_loopback
 from midspan.cli.gate import Gate
 from midspan.cli.listener import Tls, listen, make_server, until_first
@@ -50,6 +52,7 @@ class NodeOptions(Struct, frozen=True, kw_only=True):
     server: str = "granian"
     tls: Tls | None = None
     log_level: str = "info"
+    seeds: tuple[Path, ...] = ()
 
 
 def default_data() -> Path:
@@ -128,9 +131,12 @@ def serve(options: NodeOptions) -> None:
     check_exposure(options)
     settings = options.settings
     check_proxies(settings)
+    seeds = [read_seed(path) for path in options.seeds]
     with listen(settings.host, settings.port) as listener, locked(settings.data):
         instance = Instance(settings)
         try:
+            if seeds:
+                instance.seed(seeds, Values(os.environ, plain=settings.ephemeral))
             _first_start(instance, settings.public_url or _url(options, listener))
             asyncio.run(_run(options, instance, listener))
         finally:

@@ -25,6 +25,10 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     database: Annotated[
         str, typer.Option(envvar="MIDSPAN_DATABASE", help="postgresql://… for the records.")
     ] = "",
+    seed: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="What a new instance begins with; repeat it."),
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free port.")] = 8080,
     public_url: Annotated[str, typer.Option(help="What links in answers start with.")] = "",
@@ -72,7 +76,15 @@ def serve(  # noqa: PLR0913 - one parameter for each option
             trusted_proxies=trusted_proxies,
             threads=threads,
         )
-        node.serve(node.NodeOptions(settings=settings, server=server, tls=tls, log_level=log_level))
+        node.serve(
+            node.NodeOptions(
+                settings=settings,
+                server=server,
+                tls=tls,
+                log_level=log_level,
+                seeds=tuple(seed or ()),
+            )
+        )
 
 
 def demo(

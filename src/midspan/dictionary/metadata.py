@@ -60,6 +60,11 @@ def field_row(table: str, field: FieldSpec) -> MetadataRow:
     return _field_row(table, field)
 
 
+def choice_row(table: str, element: str, choice: Choice) -> MetadataRow:
+    """Return the sys_choice row of one choice of a field."""
+    return _choice_row(table, element, choice)
+
+
 class Metadata(Struct, frozen=True):
     """Rows as read from the database, each a tuple in the order of the ``…_COLUMNS``."""
 

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from midspan.apps.definition import AppDefinition, RecordDefinition
-from midspan.apps.load import BUILT_IN, Keys, builtin_apps, builtin_hash, load_app
+from midspan.apps.entries import Keys
+from midspan.apps.load import BUILT_IN, builtin_apps, builtin_hash, load_app
 from midspan.dictionary import Dictionary, Field, Storage
 from midspan.dictionary.metadata import rows_of
 from midspan.dictionary.values import canonical

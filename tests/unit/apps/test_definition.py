@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from midspan.apps.definition import AppDefinition, RecordDefinition
-from midspan.apps.load import Keys, load_app
+from midspan.apps.entries import Keys
+from midspan.apps.load import load_app
 from midspan.dictionary import Choice, NumberFormat, Strategy
 from midspan.kernel.errors import InvalidDefinition
 from midspan.kernel.ids import derived_id
