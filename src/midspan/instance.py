@@ -27,11 +27,18 @@ from midspan.importsets.relay import DataSourceSecrets, RelayImports
 from midspan.importsets.schedule import ScheduledImports
 from midspan.jobs import DbosCarrier, JobTable, ManualJobs, NodeJobs, ThreadCarrier
 from midspan.kernel.clock import Clock, ManualClock, SystemClock
-from midspan.kernel.errors import Unavailable
+from midspan.kernel.errors import Conflict, Unavailable
 from midspan.kernel.ids import IdSource, RandomIds
 from midspan.kernel.settings import Settings
 from midspan.outbound import Outbound
-from midspan.records import InboundGuard, Keepers, RecordStore, Snapshot, SnapshotHolder
+from midspan.records import (
+    InboundGuard,
+    Keepers,
+    RecordStore,
+    SavedStates,
+    Snapshot,
+    SnapshotHolder,
+)
 from midspan.rules import PARTS, BusinessRules
 from midspan.scripting import ScriptRunner, open_pool
 from midspan.scripting.services import SERVICES
@@ -46,6 +53,7 @@ RECORDS_FILE = "records.db"
 KEY_FILE = "master.key"
 JOBS_FILE = "jobs.db"
 NODE_FILE = "node.id"
+STATES = "states"
 STOP_WITHIN = timedelta(seconds=20)
 log = logging.getLogger(__name__)
 
@@ -113,6 +121,7 @@ class Instance:
         self.relay = RelayImports(self.records, self.imports, self.ecc, self.jobs)
         self.schedules = ScheduledImports(self.records, self.imports, self.relay, self.jobs)
         self.records.hooks.extend((self.schedules, MapChecks()))
+        self.states = _states(self)
         self.sweeper = Sweeper(self.ecc, self.enrolments)
         self.uploads = AttachmentSweeper(self.attachments)
 
@@ -138,6 +147,35 @@ class Instance:
         self._closers.append(self.uploads.stop)
         self._closers.append(lambda: _stopped(self.jobs.stop, "jobs"))
         self._closers.append(lambda: _stopped(self.dispatcher.stop, "events"))
+
+    def keep_start(self) -> None:
+        """Save the state that ``reset`` goes back to, where the instance was started for that."""
+        if self.states is not None:
+            self.states.keep_start()
+
+    def reset(self) -> None:
+        """Go back to the state that ``keep_start`` saved.
+
+        Raises:
+            NotFound: none was saved.
+            Conflict: the instance was not started for that.
+        """
+        if self.states is None:
+            raise Conflict("This instance cannot go back", hint=_refusal(self.settings))
+        self.states.restore()
+
+    def _restored(self) -> None:
+        """Bring in line with another state what is kept in memory; nobody else is at work."""
+        self.identities.forget()
+        self.jobs.scheduler.clear()
+        self.schedules.load()
+
+    def _wake(self) -> None:
+        """Let everybody who waits for news look again."""
+        self.jobs.wake()
+        self.dispatcher.wake()
+        self.attachments.dropped.set()
+        self.ecc.signal.fire()
 
     def _upgrade(self) -> None:
         """Bring the built-in apps up to this release, unless they are already."""
@@ -177,6 +215,7 @@ class Instance:
         from midspan.api.flows import flow_routes
         from midspan.api.imports import ImportParts, import_routes
         from midspan.api.mid import MidParts, mid_routes
+        from midspan.api.states import StateParts, state_routes
 
         examined = Examined(
             records=self.records,
@@ -205,6 +244,7 @@ class Instance:
             threads=self.settings.threads,
             extra_routes=(
                 *admin_routes(admin),
+                *state_routes(StateParts(self.states, _refusal(self.settings))),
                 *flow_routes(self.flows),
                 *mid_routes(MidParts(self.enrolments, self.ecc, self.clock)),
                 *import_routes(ImportParts(self.records, self.relay)),
@@ -222,6 +262,23 @@ def _open(settings: Settings) -> Database:
     if settings.database:
         return PostgresDatabase(settings.database)
     return SqliteDatabase(settings.data / RECORDS_FILE, ephemeral=settings.ephemeral)
+
+
+def _states(instance: Instance) -> SavedStates | None:
+    """Return what saves and restores states, where the instance was started for that."""
+    settings, database = instance.settings, instance.database
+    if not isinstance(database, SqliteDatabase) or not (settings.ephemeral or settings.allow_reset):
+        return None
+    states = SavedStates(instance.records, database, settings.data / STATES, builtin_hash())
+    states.renewed.append(instance._restored)
+    states.woken.append(instance._wake)
+    return states
+
+
+def _refusal(settings: Settings) -> str:
+    if settings.database:
+        return "On PostgreSQL there is no way back; use SQLite, or a new database for each run."
+    return "Start it with --ephemeral, or with --data and --allow-reset."
 
 
 def _node_name(settings: Settings, ids: IdSource) -> str:

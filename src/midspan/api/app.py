@@ -106,12 +106,23 @@ class Lane:
         self._pool.shutdown(cancel_futures=True)
 
 
+def _stay() -> None:
+    """Nobody waits for it."""
+
+
 class _Exchange:
     """What is known of a request so far; each stage adds to it."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
         self.route: Route | None = None
+        self.leave: Callable[[], None] = _stay
+        """Called at the end, or as soon as a reset need not wait for it."""
+
+    def go(self) -> None:
+        """Leave the door, once."""
+        leave, self.leave = self.leave, _stay
+        leave()
 
     @property
     def page(self) -> bool:
@@ -173,13 +184,19 @@ class Application:
         transaction = self.parts.ids.sys_id()[:12]
         token = request_id.set(transaction)
         exchange = _Exchange(self._request(scope, transaction))
+        lives = self.parts.records.database.lives
+        if lives.begun is None:  # a part of a batch is inside already
+            await self.parts.door.enter()
+            exchange.leave = self.parts.door.leave
         try:
-            response = await self._answer(exchange, scope, receive)
-            finished = self._finished(exchange.request, response)
-            await _send(send, finished, bodyless=scope["method"] == "HEAD")
+            with lives.work():
+                response = await self._answer(exchange, scope, receive)
+                finished = self._finished(exchange.request, response)
+                await _send(send, finished, bodyless=scope["method"] == "HEAD")
         except Disconnected:
             log.info("client went away")
         finally:
+            exchange.go()
             request_id.reset(token)
 
     async def _answer(self, exchange: _Exchange, scope: Scope, receive: Receive) -> Response:
@@ -229,6 +246,8 @@ class Application:
             raise
         exchange.route = found.route
         exchange.take(arguments=found.arguments)
+        if found.route.cut_off or found.route.stream_body:
+            exchange.go()
         if found.route.at_once and exchange.request.sent_method == "GET":
             answered = self._prompt(exchange, found.route, found.route.at_once)
             if answered is not None:

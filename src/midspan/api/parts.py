@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
+from midspan.api.door import Door
 from midspan.api.pagemarks import PageMarks
 from midspan.attachments import AttachmentStore
 from midspan.kernel.clock import Clock
@@ -63,6 +64,7 @@ class ApiParts:
     schemes: tuple[SignInScheme, ...] = ()
     readiness: tuple[Callable[[], None], ...] = ()
     """Further checks of ``/readyz``; each raises MidspanError when its part is not ready."""
+    door: Door = field(default_factory=Door)
     on_startup: tuple[Callable[[], None], ...] = field(default=())
     on_shutdown: tuple[Callable[[], None], ...] = field(default=())
 

@@ -92,6 +92,9 @@ class Route:
     thread, nor work for long; where it would, it returns None and ``handler`` runs in a thread."""
     stream_body: bool = False
     """The handler is a coroutine function and reads ``request.stream()`` itself."""
+    cut_off: bool = False
+    """A reset of the instance does not wait for such a request; nor for one that streams its body.
+    What it does after the reset is refused."""
 
 
 @dataclass(frozen=True)

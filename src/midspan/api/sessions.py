@@ -60,7 +60,8 @@ class Sessions:
     def pass_for(self, actor: Actor) -> str:
         """Return a cookie value for somebody who proved who he is; nothing is written."""
         expires = datetime_text(self._clock.now() + IDLE)
-        text = orjson.dumps([actor.sys_id, self._csrf(), expires, actor.stamp]).decode()
+        life = self._life()
+        text = orjson.dumps([actor.sys_id, self._csrf(), expires, actor.stamp, life]).decode()
         return self._records.keepers.vault.seal(text, _PLACE)
 
     def find(self, token: str) -> Session | None:
@@ -84,6 +85,11 @@ class Sessions:
             if row is not None:
                 self._note(row.sys_id, now, now)
 
+    def _life(self) -> int:
+        """Return in which life of the database this is; a cookie of another one is dead."""
+        lives = self._records.database.lives
+        return lives.now if lives.begun is None else lives.begun
+
     def _csrf(self) -> str:
         return hashlib.shake_256(self._ids.token().encode()).hexdigest(36)
 
@@ -94,11 +100,11 @@ class Sessions:
     def _from_pass(self, token: str) -> Session | None:
         try:
             text = self._records.keepers.vault.open(token, _PLACE)
-            user, csrf, expires, stamp = orjson.loads(text)
+            user, csrf, expires, stamp, life = orjson.loads(text)
         except (MidspanError, ValueError):
             return None
         end = parse_datetime(expires)
-        if end <= self._clock.now():
+        if end <= self._clock.now() or life != self._life():
             return None
         session = Session(token, user, csrf, stamp, PASS_SCHEME)
         try:

@@ -40,7 +40,8 @@ class AttachmentSweeper:
         while not self._ended:
             self._store.dropped.clear()
             try:
-                dropped = self._store.sweep()
+                with self._store.records.database.lives.work():
+                    dropped = self._store.sweep()
                 if dropped:
                     _log.info("took away the bytes of %d files", dropped)
             except MidspanError as error:

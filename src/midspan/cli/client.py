@@ -69,6 +69,11 @@ class Client:
         with working(doing):
             return self._result("POST", path, json={} if body is None else body)
 
+    def delete(self, path: str, *, doing: str = "Asking") -> Any:
+        """Return the result of a DELETE; ``doing`` as for ``get``."""
+        with working(doing):
+            return self._result("DELETE", path)
+
     def send(self, path: str, content: Iterable[bytes], headers: Mapping[str, str]) -> Any:
         """Return the result of a POST of a file; whoever gives the pieces shows how it goes."""
         return self._result("POST", path, content=content, headers=headers)

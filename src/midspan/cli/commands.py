@@ -19,6 +19,7 @@ from midspan.cli import (
     mid,
     restore,
     serve,
+    states,
     status,
 )
 from midspan.kernel.errors import MidspanError, OutcomeUnknown
@@ -40,6 +41,7 @@ for command in (
     administration.token,
     administration.backup,
     restore.restore,
+    states.reset,
     administration.doctor,
     administration.tables,
 ):
@@ -48,6 +50,7 @@ app.add_typer(mid.group, name="mid")
 app.add_typer(imports.group, name="import")
 app.add_typer(flows.group, name="flow")
 app.add_typer(acl.group, name="acl")
+app.add_typer(states.snapshots, name="snapshot")
 app.add_typer(administration.users, name="user")
 
 

@@ -138,6 +138,7 @@ def serve(options: NodeOptions) -> None:
             if seeds:
                 instance.seed(seeds, Values(os.environ, plain=settings.ephemeral))
             _first_start(instance, settings.public_url or _url(options, listener))
+            instance.keep_start()
             asyncio.run(_run(options, instance, listener))
         finally:
             instance.close()

@@ -25,6 +25,9 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     database: Annotated[
         str, typer.Option(envvar="MIDSPAN_DATABASE", help="postgresql://… for the records.")
     ] = "",
+    allow_reset: Annotated[
+        bool, typer.Option("--allow-reset", help="Let admin go back to saved states; for tests.")
+    ] = False,
     seed: Annotated[
         list[Path] | None,
         typer.Option(metavar="FILE", help="What a new instance begins with; repeat it."),
@@ -63,11 +66,17 @@ def serve(  # noqa: PLR0913 - one parameter for each option
         raise InvalidRequest(
             "--database is no PostgreSQL URL", hint="postgresql://user:password@host/name"
         )
+    if database and allow_reset:
+        raise InvalidRequest(
+            "--allow-reset is for SQLite: on PostgreSQL there is no way back to a saved state",
+            hint="Leave --database out, or give each run a new database.",
+        )
     with node.data_directory(data, ephemeral=ephemeral) as folder:
         settings = Settings(
             data=folder,
             database=database,
             ephemeral=ephemeral,
+            allow_reset=allow_reset,
             host=host,
             port=port,
             public_url=public_url,

@@ -44,6 +44,7 @@ class Sweeper:
     def _loop(self) -> None:
         while not self._ended.wait(self._period):
             try:
-                self.sweep()
+                with self._queue.records.database.lives.work():
+                    self.sweep()
             except MidspanError as error:
                 _log.warning("sweep failed: %s", error.explain())

@@ -15,7 +15,7 @@ from midspan.events.registry import EventRegistry
 from midspan.kernel.errors import FenceLost, MidspanError
 from midspan.records import RecordStore, RecordTransaction
 from midspan.security.actor import SYSTEM
-from midspan.storage import Statements
+from midspan.storage import StaleWork, Statements
 
 log = logging.getLogger(__name__)
 POLL = timedelta(milliseconds=500)
@@ -76,8 +76,11 @@ class Dispatcher:
     def _loop(self) -> None:
         while not self._stopping:
             try:
-                busy = self.dispatch() > 0
-                self._clean()
+                with self._records.database.lives.work():
+                    busy = self.dispatch() > 0
+                    self._clean()
+            except StaleWork:
+                busy = True
             except Exception:
                 log.exception("dispatching events failed; trying again")
                 busy = False

@@ -118,7 +118,8 @@ class ScheduledImports:
         """Schedule all active records; return how many."""
         with self._records.read(SYSTEM) as transaction:
             active = transaction.find(TABLE, "active=true")
-        return sum(self._schedule_safely(record) for record in active)
+            # Still inside, so that these are schedules of the state that the database has.
+            return sum(self._schedule_safely(record) for record in active)
 
     def wants(self, table: Table, operation: Operation, transaction: RecordTransaction) -> bool:
         """Take every change of scheduled imports."""

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from midspan.jobs.queue import TableQueue
 from midspan.jobs.table import JobTable
+from midspan.storage import StaleWork
 
 log = logging.getLogger(__name__)
 POLL = timedelta(seconds=1)
@@ -122,7 +123,10 @@ class NodeJobs(TableQueue):
 
     def _feed_safely(self) -> timedelta:
         try:
-            return self._feed()
+            with self.table.database.lives.work():
+                return self._feed()
+        except StaleWork:
+            return timedelta(0)
         except Exception:
             log.exception("looking for jobs failed; trying again")
             return POLL
@@ -155,6 +159,8 @@ class NodeJobs(TableQueue):
     def _run(self, sys_id: str) -> None:
         try:
             self.run_job(sys_id)
+        except StaleWork:
+            log.info("job %s was not taken: the instance was reset", sys_id)
         except Exception:
             log.exception("job %s was not settled; it is taken again after its lease", sys_id)
         finally:

@@ -18,7 +18,7 @@ from midspan.jobs.job import (
 from midspan.jobs.schedule import Schedule, Scheduler
 from midspan.jobs.table import JobRow, JobTable
 from midspan.kernel.errors import FenceLost, MidspanError
-from midspan.storage import Transaction
+from midspan.storage import StaleWork, Transaction
 
 log = logging.getLogger(__name__)
 _DEFAULTS = JobOptions()
@@ -117,15 +117,19 @@ class TableQueue:
 
     def run_job(self, sys_id: str) -> str | None:
         """Take a job and run it to an outcome; return its new state, None if it was not ours."""
-        claimed = self.table.claim(sys_id)
-        if claimed is None:
-            return None
-        context, kind = claimed
-        self.held[sys_id] = context
-        try:
-            return self._settled(context, kind)
-        finally:
-            self.held.pop(sys_id, None)
+        with self.table.database.lives.work():
+            claimed = self.table.claim(sys_id)
+            if claimed is None:
+                return None
+            context, kind = claimed
+            self.held[sys_id] = context
+            try:
+                return self._settled(context, kind)
+            except StaleWork:
+                log.info("job %s of kind %s ended with a reset", sys_id, kind.name)
+                return None
+            finally:
+                self.held.pop(sys_id, None)
 
     def _settled(self, context: JobContext, kind: JobKind) -> str | None:
         sys_id = context.job.sys_id
@@ -134,6 +138,8 @@ class TableQueue:
         except FenceLost:
             log.info("job %s of kind %s went to another worker", sys_id, kind.name)
             return None
+        except StaleWork:
+            raise
         except MidspanError as error:
             outcome = Retry(reason=error.explain())
         except Exception as error:

@@ -97,6 +97,11 @@ class Scheduler:
         with self._lock:
             self._schedules[schedule.id] = (schedule, None)
 
+    def clear(self) -> None:
+        """Forget every schedule; the rows of their next slots are left as they are."""
+        with self._lock:
+            self._schedules.clear()
+
     def remove(self, transaction: Transaction, schedule_id: str) -> None:
         """Forget a schedule and end the job that waits for its next slot."""
         self._table.cancel_schedule(transaction, _prefix(schedule_id))

@@ -16,6 +16,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """``postgresql://…``; empty keeps records in SQLite under ``data``."""
     ephemeral: bool = False
     """Throw-away: durability is traded for speed."""
+    allow_reset: bool = False
+    """Let administrators go back to saved states, as an ephemeral instance does."""
     host: str = "127.0.0.1"
     port: int = 8080
     public_url: str = ""

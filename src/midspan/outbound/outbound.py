@@ -15,6 +15,7 @@ from midspan.outbound.call import NOBODY, CallRecord, CallSource
 from midspan.outbound.connection import Connection, resolve
 from midspan.records import PROPERTIES, RecordStore
 from midspan.security.actor import SYSTEM
+from midspan.storage import StaleWork
 from midspan_link.egress import EgressRules
 from midspan_sdk import HttpTransport
 
@@ -136,6 +137,8 @@ class Outbound:
         """Write the log row in a thread, since the loop belongs to all calls."""
         try:
             await asyncio.to_thread(self._write, record)
+        except StaleWork:
+            log.info("a call of before a reset is not in the log")
         except Exception:
             log.exception("the log row of an outbound call was not written")
 

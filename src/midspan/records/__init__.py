@@ -29,6 +29,7 @@ from midspan.records.snapshot import (
     SnapshotHolder,
     SnapshotPart,
 )
+from midspan.records.states import START, SavedState, SavedStates
 from midspan.records.store import LATER, Keepers, RecordStore
 from midspan.records.transaction import RecordTransaction
 
@@ -41,6 +42,7 @@ __all__ = [
     "PROPERTIES",
     "RATE_LIMITS",
     "RIGHTS",
+    "START",
     "USERS",
     "Applied",
     "Change",
@@ -58,6 +60,8 @@ __all__ = [
     "RecordTransaction",
     "Refused",
     "Result",
+    "SavedState",
+    "SavedStates",
     "Snapshot",
     "SnapshotHolder",
     "SnapshotPart",

@@ -34,6 +34,16 @@ class NumberBlocks:
             taken, free[:count] = free[:count], []
         return [number.text(counter) for counter in taken]
 
+    def kept(self) -> dict[str, list[int]]:
+        """Return the counters that were taken and not handed out, by prefix."""
+        with self._lock:
+            return {prefix: list(free) for prefix, free in self._free.items()}
+
+    def keep(self, kept: dict[str, list[int]]) -> None:
+        """Go on with counters that ``kept`` returned when the database was as it is now."""
+        with self._lock:
+            self._free = {prefix: list(free) for prefix, free in kept.items()}
+
     def _more(self, number: NumberFormat, transaction: Transaction, count: int) -> range:
         if self._database.single_writer:
             transaction.after_rollback(lambda: self._forget(number.prefix))

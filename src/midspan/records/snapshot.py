@@ -193,6 +193,15 @@ class SnapshotHolder:
         with self._lock:
             self._current = snapshot
 
+    def put(self, snapshot: Snapshot) -> None:
+        """Go on with a snapshot of the state that the database was put into."""
+        self._publish(snapshot, frozenset(part.name for part in self._parts))
+
+    def load(self, transaction: Transaction) -> Snapshot:
+        """Return the snapshot of what ``transaction`` sees, read anew and not published."""
+        versions = {name: int(value) for name, value in transaction.rows(self._sql["versions"])}
+        return self._load(transaction, None, versions)[0]
+
     def on_renewal(self, listener: Callable[[Snapshot, frozenset[str]], None]) -> None:
         """Call ``listener`` with each new snapshot and the names of its renewed parts."""
         self._listeners.append(listener)

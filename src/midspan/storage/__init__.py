@@ -11,6 +11,7 @@ from midspan.storage.database import Database, Row, Transaction
 from midspan.storage.ddl import complete_indexes, migrate, migration, physical_tables
 from midspan.storage.dialect import POSTGRESQL, SQLITE, Dialect
 from midspan.storage.groups import compile_aggregate
+from midspan.storage.lives import Lives, StaleWork
 from midspan.storage.postgres import PostgresDatabase
 from midspan.storage.sqlite import SqliteDatabase
 from midspan.storage.statements import Statements, load_statements
@@ -20,9 +21,11 @@ __all__ = [
     "SQLITE",
     "Database",
     "Dialect",
+    "Lives",
     "PostgresDatabase",
     "Row",
     "SqliteDatabase",
+    "StaleWork",
     "Statement",
     "Statements",
     "Transaction",

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from midspan.storage.dialect import Dialect
+from midspan.storage.lives import Lives
 
 Row = tuple[Any, ...]
 Params = Sequence[Any]
@@ -69,6 +70,8 @@ class Database(Protocol):
     dialect: Dialect
     single_writer: bool
     """True where a second write transaction would wait for the first one's end (SQLite)."""
+    lives: Lives
+    """Which work belongs to the present state; only SQLite ever begins another life."""
 
     def read(self, within: timedelta | None = None) -> AbstractContextManager[Transaction]:
         """Open a transaction that only reads; sees committed data.

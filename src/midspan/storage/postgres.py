@@ -17,6 +17,7 @@ from midspan.storage.callbacks import Callbacks
 from midspan.storage.clients import run_client
 from midspan.storage.database import Params, Row
 from midspan.storage.dialect import POSTGRESQL, POSTGRESQL_SETUP, Dialect
+from midspan.storage.lives import Lives
 
 MINIMUM_VERSION = 140_000
 _QUOTED = re.compile(r"""('(?:[^']|'')*'|"(?:[^"]|"")*")|(\?)|(%)""")
@@ -106,6 +107,7 @@ class PostgresDatabase:
         self, url: str, *, connections: int = 20, timeout: timedelta = timedelta(seconds=30)
     ) -> None:
         self.url = url
+        self.lives = Lives()
         self._timeout = timeout.total_seconds()
         self._pool: ConnectionPool[_Connection] = ConnectionPool(
             url,

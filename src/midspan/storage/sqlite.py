@@ -16,9 +16,12 @@ from midspan.storage.copytext import decode_copy_line
 from midspan.storage.database import Params, Row
 from midspan.storage.dialect import SQLITE, Dialect
 from midspan.storage.functions import register_functions
+from midspan.storage.lives import Lives
 
 MINIMUM_VERSION = (3, 40, 0)
 MAX_READERS = 16
+ALONE_WITHIN = timedelta(seconds=10)
+"""How long saving or replacing the state waits for transactions that are open."""
 MAPPED = 256 * 1024 * 1024
 """Bytes of the file that readers see without copying; they share them."""
 
@@ -113,6 +116,7 @@ class SqliteDatabase:
                 hint="Midspan needs SQLite 3.40 or newer.",
             )
         self.path = path
+        self.lives = Lives()
         self._ephemeral = ephemeral
         self._timeout = lock_timeout.total_seconds()
         self._write_lock = threading.Lock()
@@ -147,7 +151,20 @@ class SqliteDatabase:
     @contextmanager
     def read(self, within: timedelta | None = None) -> Iterator[SqliteTransaction]:
         """Read from one snapshot; any number of readers run beside the writer."""
-        if not self._slots.acquire(timeout=within.total_seconds() if within else self._timeout):
+        patience = within.total_seconds() if within else self._timeout
+        entered = self.lives.enter(patience)
+        if entered is None:
+            raise Unavailable("The database is busy", hint="Try again in a moment.")
+        try:
+            self.lives.check()
+            with self._reader(patience) as connection:
+                yield SqliteTransaction(connection)
+        finally:
+            self.lives.leave(entered)
+
+    @contextmanager
+    def _reader(self, patience: float) -> Iterator[sqlite3.Connection]:
+        if not self._slots.acquire(timeout=patience):
             raise Unavailable("Too many readers at once", hint="Try again in a moment.")
         try:
             try:
@@ -156,7 +173,7 @@ class SqliteDatabase:
                 connection = self._connect(readonly=True)
             try:
                 connection.execute("BEGIN")
-                yield SqliteTransaction(connection)
+                yield connection
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
@@ -175,14 +192,20 @@ class SqliteDatabase:
 
         Only one thread, that of the event loop, may call this.
         """
-        if self._prompt is None:
-            self._prompt = self._connect(readonly=True, timeout=0.0)
+        entered = self.lives.enter(0)
+        if entered is None:
+            return None
         try:
+            self.lives.check()
+            if self._prompt is None:
+                self._prompt = self._connect(readonly=True, timeout=0.0)
             return self._prompt.execute(sql, params).fetchall()
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 return None
             raise
+        finally:
+            self.lives.leave(entered)
 
     @contextmanager
     def write(self) -> Iterator[SqliteTransaction]:
@@ -192,11 +215,11 @@ class SqliteDatabase:
                 "A write transaction is already open in this thread",
                 hint="Pass the open transaction on instead of opening another.",
             )
-        if not self._write_lock.acquire(timeout=self._timeout):
-            raise Unavailable("The database is busy", hint="Try again in a moment.")
         callbacks = Callbacks()
         committed = False
+        self._lock_writes()
         try:
+            self.lives.check()
             self._owner = threading.get_ident()
             self._writer.execute("BEGIN IMMEDIATE")
             try:
@@ -209,8 +232,59 @@ class SqliteDatabase:
                 raise
         finally:
             self._owner = None
+            # Nobody is alone while a transaction is open, and nobody comes to be before its
+            # callbacks, which belong to its life, have run.
+            entered = self.lives.enter(self._timeout)
             self._write_lock.release()
-            callbacks.finish(committed=committed)
+            try:
+                callbacks.finish(committed=committed)
+            finally:
+                if entered is not None:
+                    self.lives.leave(entered)
+
+    def _lock_writes(self) -> None:
+        if not self._write_lock.acquire(timeout=self._timeout):
+            raise Unavailable("The database is busy", hint="Try again in a moment.")
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Wait for the transactions that are open, and let nobody open another."""
+        self._lock_writes()
+        try:
+            with self.lives.alone(ALONE_WITHIN.total_seconds()):
+                yield
+        finally:
+            self._write_lock.release()
+
+    def save(self, path: Path, also: Callable[[], None]) -> None:
+        """Copy the state into a new file; ``also`` keeps what belongs to it, while all others wait.
+
+        Raises:
+            Unavailable: a transaction stays open too long.
+        """
+        with self._alone():
+            self.backup(str(path))
+            also()
+
+    def replace(self, path: Path, also: Callable[[], None]) -> None:
+        """Put a saved state in place of the present one, in one transaction; a new life begins.
+
+        ``also`` brings in line what is kept in memory, while all others wait; it may read. What
+        began before is refused from here on, see ``lives``.
+
+        Raises:
+            Unavailable: a transaction stays open too long; nothing was changed.
+        """
+        with self._alone():
+            source = sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)
+            try:
+                source.execute(f"PRAGMA mmap_size={MAPPED}")
+                source.backup(self._writer)
+            finally:
+                source.close()
+            self.lives.now += 1
+            with self.lives.work(anew=True):
+                also()
 
     def backup(self, path: str) -> None:
         """Copy the committed state into a new file, page by page."""
