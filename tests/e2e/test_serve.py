@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import signal
 import socket
@@ -297,3 +298,59 @@ def test_the_seed_is_in_before_the_ready_line(start: Start, tmp_path: Path) -> N
         assert found.json() == {"result": [{"u_ticket": "T-1", "number": "INC0010001"}]}
         assert signs_in(url, "first password")
         assert node.stop() == 0
+
+
+@pytest.mark.parametrize("server", ["granian", "uvicorn"])
+def test_tls_with_a_ca_of_its_own(start: Start, tmp_path: Path, server: str) -> None:
+    def command(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        clean = {name: text for name, text in os.environ.items() if not name.startswith("MIDSPAN_")}
+        variables = {**clean, "MIDSPAN_PASSWORD": "first password", **more}
+        program = [sys.executable, "-m", "midspan", *arguments]
+        return subprocess.run(
+            program, capture_output=True, text=True, check=False, env=variables, timeout=GUARD
+        )
+
+    data = str(tmp_path / "data")
+    options = ["--data", data, "--port", "0", "--server", server]
+    node = start(*options, "--tls", "--tls-name", "dev1.example.com", **SECRET)
+    ready = node.ready()
+    url, ca = ready["url"], ready["ca"]
+    assert url.startswith("https://127.0.0.1:")
+    trust = ssl.create_default_context(cafile=ca)
+    answer = httpx.get(
+        f"{url}/api/midspan/v1/tables", auth=("admin", "first password"), verify=trust
+    )
+    assert answer.status_code == 200
+    assert "Secure" in answer.headers["set-cookie"]
+    for name in ("localhost", "dev1.example.com"):
+        with (
+            socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), GUARD) as plain,
+            trust.wrap_socket(plain, server_hostname=name) as wrapped,
+        ):
+            assert wrapped.version() == "TLSv1.3"
+    printed = command("ca", "--data", data)
+    assert printed.stdout == Path(ca).read_text()
+    assert json.loads(command("ca", "--data", data, "--json").stdout)["file"] == ca
+    assert command("--ca", ca, "tables", "--url", url).returncode == 0
+    assert command("tables", "--url", url, MIDSPAN_CA=ca).returncode == 0
+    distrusted = command("tables", "--url", url)
+    assert distrusted.returncode == 4
+    assert "is not trusted" in distrusted.stderr
+    assert "--ca FILE" in distrusted.stderr
+    wrong = command("--ca", node.errors.as_posix(), "tables", "--url", url)
+    assert wrong.returncode == 3
+    assert "holds no CA certificate" in wrong.stderr
+    assert node.stop() == 0
+    other = start(*options, "--tls", "--tls-name", "dev2.example.com")
+    assert other.process.wait(GUARD) == 3
+    assert "made without dev2.example.com" in other.errors.read_text()
+
+
+def test_tls_options_that_do_not_go_together(start: Start, tmp_path: Path) -> None:
+    file = tmp_path / "x.pem"
+    file.touch()
+    both = ("--tls", "--tls-cert", str(file), "--tls-key", str(file))
+    for options, said in ((both, "give only one"), (("--tls-name", "x"), "of --tls")):
+        node = start("--ephemeral", "--port", "0", *options)
+        assert node.process.wait(GUARD) == 2
+        assert said in " ".join(node.errors.read_text().replace("│", " ").split())

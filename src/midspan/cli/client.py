@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,9 +12,9 @@ from typing import Any
 import httpx
 
 from midspan.cli.address import is_loopback
-from midspan.cli.options import Connection
+from midspan.cli.options import CA, Connection
 from midspan.cli.output import working
-from midspan.kernel.errors import MidspanError, NotAuthenticated, Unavailable
+from midspan.kernel.errors import InvalidRequest, MidspanError, NotAuthenticated, Unavailable
 
 BASE = "/api/midspan/v1"
 PASSWORD = "MIDSPAN_PASSWORD"  # noqa: S105 - the name of a variable
@@ -46,6 +47,7 @@ class Client:
             auth=(connection.user, _password(connection)),
             timeout=TIMEOUT,
             trust_env=not is_loopback(host),
+            verify=_trust(),
             headers={"Accept": "application/json"},
         )
 
@@ -103,12 +105,41 @@ class Client:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        except httpx.ConnectError as error:
+            if "CERTIFICATE_VERIFY_FAILED" not in str(error):
+                raise self._unreachable(error) from error
             raise Unreachable(
-                f"Cannot reach an instance at {self._url}",
-                detail=str(error) or type(error).__name__,
-                hint="Start one with: midspan serve. Or name another with --url or MIDSPAN_URL.",
+                f"The certificate of {self._url} is not trusted",
+                detail=str(error),
+                hint=f"Name the instance's CA with midspan --ca FILE or {CA}; midspan ca prints"
+                " it.",
             ) from error
+        except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> Unreachable:
+        return Unreachable(
+            f"Cannot reach an instance at {self._url}",
+            detail=str(error) or type(error).__name__,
+            hint="Start one with: midspan serve. Or name another with --url or MIDSPAN_URL.",
+        )
+
+
+def _trust() -> ssl.SSLContext | bool:
+    """Return what certificates are checked against.
+
+    Raises:
+        InvalidRequest: the file that was named holds no certificate.
+    """
+    file = os.environ.get(CA)
+    if not file:
+        return True
+    try:
+        return ssl.create_default_context(cafile=file)
+    except (OSError, ssl.SSLError) as error:
+        raise InvalidRequest(
+            f"{file} holds no CA certificate", detail=str(error), hint=f"Check --ca or {CA}."
+        ) from error
 
 
 def _password(connection: Connection) -> str:

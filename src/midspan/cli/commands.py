@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from typer.main import get_command
@@ -12,6 +15,7 @@ from midspan.cli import (
     acl,
     administration,
     advice,
+    ca,
     chat,
     files,
     flows,
@@ -22,6 +26,7 @@ from midspan.cli import (
     states,
     status,
 )
+from midspan.cli.options import CA
 from midspan.kernel.errors import MidspanError, OutcomeUnknown
 
 app = typer.Typer(
@@ -41,6 +46,7 @@ for command in (
     administration.token,
     administration.backup,
     restore.restore,
+    ca.ca,
     states.reset,
     administration.doctor,
     administration.tables,
@@ -57,8 +63,13 @@ app.add_typer(administration.users, name="user")
 @app.callback()
 def options(
     version: bool = typer.Option(False, "--version", "-V", help="Print the version and stop."),
+    ca_file: Annotated[
+        Path | None, typer.Option("--ca", help="CA to trust the instance by; also MIDSPAN_CA.")
+    ] = None,
 ) -> None:
     """Run an integration instance, and work with a running one."""
+    if ca_file is not None:
+        os.environ[CA] = str(ca_file)
     if version:
         from midspan_sdk.version import __version__
 

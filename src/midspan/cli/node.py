@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import orjson
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from midspan.api.setup import ADMIN, setup_needed, setup_path
 from midspan.apps.seed import Values, read_seed
@@ -29,6 +29,7 @@ from midspan.cli.gate import Gate
 from midspan.cli.listener import Tls, listen, make_server, until_first
 from midspan.cli.lock import locked
 from midspan.instance import Instance
+from midspan.kernel.clock import SystemClock
 from midspan.kernel.errors import InvalidRequest, InvalidValue
 from midspan.kernel.settings import Settings
 from midspan.kernel.telemetry import configure_logging
@@ -51,6 +52,11 @@ class NodeOptions(Struct, frozen=True, kw_only=True):
     settings: Settings
     server: str = "granian"
     tls: Tls | None = None
+    own_tls: bool = False
+    """Make certificates, see ``authority``; ``tls_names`` are further names of them."""
+    tls_names: tuple[str, ...] = ()
+    ca: Path | None = None
+    """The CA's file, for the ready line."""
     log_level: str = "info"
     seeds: tuple[Path, ...] = ()
 
@@ -90,12 +96,12 @@ def check_exposure(options: NodeOptions) -> None:
         InvalidRequest: the host is not loopback, and nobody encrypts.
     """
     settings = options.settings
-    if settings.behind_proxy or options.tls or is_loopback(settings.host):
+    if settings.behind_proxy or options.tls or options.own_tls or is_loopback(settings.host):
         return
     raise InvalidRequest(
         f"Other machines can reach {settings.host}, and passwords would travel unencrypted",
-        hint="Add --tls-cert and --tls-key, or --behind-proxy when a proxy on this host or a"
-        " private network ends TLS.",
+        hint="Add --tls, or --tls-cert and --tls-key, or --behind-proxy when a proxy on this host"
+        " or a private network ends TLS.",
     )
 
 
@@ -133,6 +139,7 @@ def serve(options: NodeOptions) -> None:
     check_proxies(settings)
     seeds = [read_seed(path) for path in options.seeds]
     with listen(settings.host, settings.port) as listener, locked(settings.data):
+        options = _with_certificate(options)
         instance = Instance(settings)
         try:
             if seeds:
@@ -143,6 +150,19 @@ def serve(options: NodeOptions) -> None:
         finally:
             instance.close()
     log.info("stopped")
+
+
+def _with_certificate(options: NodeOptions) -> NodeOptions:
+    """Return the options with a certificate of the instance's own, if one is wanted."""
+    if not options.own_tls:
+        return options
+    from midspan.cli.authority import own_certificate, served_names
+
+    settings = options.settings
+    names = served_names(settings.host, options.tls_names)
+    keep = not settings.ephemeral
+    tls, ca = own_certificate(settings.data, names, SystemClock().now(), keep=keep)
+    return structs.replace(options, tls=tls, ca=ca)
 
 
 async def _run(options: NodeOptions, instance: Instance, listener: socket.socket) -> None:
@@ -156,7 +176,7 @@ async def _run(options: NodeOptions, instance: Instance, listener: socket.socket
     serving = asyncio.ensure_future(run())
     await until_first(gate.ready.wait(), serving)
     if gate.ready.is_set():
-        _say_ready(url)
+        _say_ready(url, options.ca)
         await asyncio.to_thread(instance.start_work)
         await until_first(stopping.wait(), serving)
     instance.ecc.signal.close()  # agents that wait for work are answered now
@@ -194,7 +214,9 @@ def _first_start(instance: Instance, url: str) -> None:
     sys.stderr.flush()
 
 
-def _say_ready(url: str) -> None:
+def _say_ready(url: str, ca: Path | None) -> None:
     line = {"url": url, "pid": os.getpid(), "version": __version__}
+    if ca is not None:
+        line["ca"] = str(ca)
     sys.stdout.write(orjson.dumps(line).decode() + "\n")
     sys.stdout.flush()

@@ -7,6 +7,8 @@ from typing import Annotated, TypeAlias
 import typer
 from msgspec import Struct
 
+CA = "MIDSPAN_CA"
+"""Variable that names the CA to trust an instance by; ``midspan --ca`` sets it."""
 DEFAULT_URL = "http://127.0.0.1:8080"
 
 Url: TypeAlias = Annotated[

@@ -46,6 +46,13 @@ def serve(  # noqa: PLR0913 - one parameter for each option
     ] = "",
     tls_cert: Annotated[Path | None, typer.Option(exists=True, help="Certificates, PEM.")] = None,
     tls_key: Annotated[Path | None, typer.Option(exists=True, help="Private key, PEM.")] = None,
+    own_tls: Annotated[
+        bool, typer.Option("--tls", help="TLS with a CA of its own, see midspan ca.")
+    ] = False,
+    tls_name: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Further host name of its certificate; repeat it."),
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, max=256, help="Requests at the same time.")] = 8,
     server: Annotated[str, typer.Option(help="granian or uvicorn.")] = "granian",
     log_level: Annotated[str, typer.Option(help=", ".join(LEVELS) + ".")] = "info",
@@ -61,6 +68,10 @@ def serve(  # noqa: PLR0913 - one parameter for each option
         )
     if (tls_cert is None) != (tls_key is None):
         raise typer.BadParameter("--tls-cert and --tls-key belong together")
+    if own_tls and tls_cert:
+        raise typer.BadParameter("--tls makes a certificate, --tls-cert names one: give only one")
+    if tls_name and not own_tls:
+        raise typer.BadParameter("--tls-name is a name for the certificate of --tls")
     tls = Tls(tls_cert, tls_key) if tls_cert and tls_key else None
     if database and not database.startswith(("postgresql://", "postgres://")):
         raise InvalidRequest(
@@ -90,6 +101,8 @@ def serve(  # noqa: PLR0913 - one parameter for each option
                 settings=settings,
                 server=server,
                 tls=tls,
+                own_tls=own_tls,
+                tls_names=tuple(tls_name or ()),
                 log_level=log_level,
                 seeds=tuple(seed or ()),
             )
