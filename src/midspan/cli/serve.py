@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from midspan.kernel.errors import InvalidRequest, Unavailable
+
+if TYPE_CHECKING:
+    from midspan.cli.listener import Tls
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -59,29 +63,14 @@ def serve(  # noqa: PLR0913 - one parameter for each option
 ) -> None:
     """Run an instance until SIGTERM or Ctrl-C; print one JSON line when it is ready."""
     from midspan.cli import node
-    from midspan.cli.listener import Tls
     from midspan.kernel.settings import Settings
 
     if log_level not in LEVELS:
         raise typer.BadParameter(
             f"{log_level} is none of {', '.join(LEVELS)}", param_hint="--log-level"
         )
-    if (tls_cert is None) != (tls_key is None):
-        raise typer.BadParameter("--tls-cert and --tls-key belong together")
-    if own_tls and tls_cert:
-        raise typer.BadParameter("--tls makes a certificate, --tls-cert names one: give only one")
-    if tls_name and not own_tls:
-        raise typer.BadParameter("--tls-name is a name for the certificate of --tls")
-    tls = Tls(tls_cert, tls_key) if tls_cert and tls_key else None
-    if database and not database.startswith(("postgresql://", "postgres://")):
-        raise InvalidRequest(
-            "--database is no PostgreSQL URL", hint="postgresql://user:password@host/name"
-        )
-    if database and allow_reset:
-        raise InvalidRequest(
-            "--allow-reset is for SQLite: on PostgreSQL there is no way back to a saved state",
-            hint="Leave --database out, or give each run a new database.",
-        )
+    tls = _certificate(tls_cert, tls_key, own=own_tls, names=tls_name or ())
+    _check_database(database, allow_reset=allow_reset)
     with node.data_directory(data, ephemeral=ephemeral) as folder:
         settings = Settings(
             data=folder,
@@ -106,6 +95,33 @@ def serve(  # noqa: PLR0913 - one parameter for each option
                 log_level=log_level,
                 seeds=tuple(seed or ()),
             )
+        )
+
+
+def _certificate(
+    certificate: Path | None, key: Path | None, *, own: bool, names: Sequence[str]
+) -> Tls | None:
+    """Return the files that were named; options that do not go together are refused."""
+    from midspan.cli.listener import Tls
+
+    if (certificate is None) != (key is None):
+        raise typer.BadParameter("--tls-cert and --tls-key belong together")
+    if own and certificate:
+        raise typer.BadParameter("--tls makes a certificate, --tls-cert names one: give only one")
+    if names and not own:
+        raise typer.BadParameter("--tls-name is a name for the certificate of --tls")
+    return Tls(certificate, key) if certificate and key else None
+
+
+def _check_database(database: str, *, allow_reset: bool) -> None:
+    if database and not database.startswith(("postgresql://", "postgres://")):
+        raise InvalidRequest(
+            "--database is no PostgreSQL URL", hint="postgresql://user:password@host/name"
+        )
+    if database and allow_reset:
+        raise InvalidRequest(
+            "--allow-reset is for SQLite: on PostgreSQL there is no way back to a saved state",
+            hint="Leave --database out, or give each run a new database.",
         )
 
 
