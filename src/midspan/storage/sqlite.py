@@ -282,6 +282,9 @@ class SqliteDatabase:
                 source.backup(self._writer)
             finally:
                 source.close()
+            # No statement of ours ended, so SQLite would let the log grow by the whole database
+            # each time; nobody reads, so all of it goes into the file.
+            self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             self.lives.now += 1
             with self.lives.work(anew=True):
                 also()

@@ -335,3 +335,14 @@ def test_an_instance_that_was_not_started_for_it_refuses(
         with pytest.raises(Conflict) as refused:
             instance.reset()
         assert "PostgreSQL" in (refused.value.hint or "")
+
+
+def test_many_resets_take_no_more_room_than_one(instance: Instance) -> None:
+    """The database is copied through the write-ahead log, which has to be taken up each time."""
+
+    def size(ending: str = "") -> int:
+        return (instance.settings.data / f"{RECORDS_FILE}{ending}").stat().st_size
+
+    for _ in range(4):
+        instance.reset()
+    assert size("-wal") < 1.5 * size()
