@@ -89,6 +89,8 @@ class Values:
     def __init__(self, environment: Mapping[str, str], *, plain: bool) -> None:
         self.environment = environment
         self.plain = plain
+        self.used: set[str] = set()
+        """Names of the variables that were read."""
 
     def variable(self, value: object, place: str) -> str:
         """Return the text of ``{env: NAME}``.
@@ -108,6 +110,7 @@ class Values:
                 f"{place}: the variable {value['env']} is not set",
                 hint=f"Export {value['env']} before the instance is started.",
             )
+        self.used.add(value["env"])
         return found
 
 

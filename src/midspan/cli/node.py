@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +23,7 @@ import orjson
 from msgspec import Struct, structs
 
 from midspan.api.setup import ADMIN, setup_needed, setup_path
-from midspan.apps.seed import Values, read_seed
+from midspan.apps.seed import Seed, Values, read_seed
 from midspan.cli.address import is_loopback
 from midspan.cli.gate import Gate
 from midspan.cli.listener import Tls, listen, make_server, until_first
@@ -143,13 +143,21 @@ def serve(options: NodeOptions) -> None:
         instance = Instance(settings)
         try:
             if seeds:
-                instance.seed(seeds, Values(os.environ, plain=settings.ephemeral))
+                _seed(instance, seeds)
             _first_start(instance, settings.public_url or _url(options, listener))
             instance.keep_start()
             asyncio.run(_run(options, instance, listener))
         finally:
             instance.close()
     log.info("stopped")
+
+
+def _seed(instance: Instance, seeds: Sequence[Seed]) -> None:
+    """Apply seeds; no process that is started from here on gets the secrets they name."""
+    values = Values(os.environ, plain=instance.settings.ephemeral)
+    instance.seed(seeds, values)
+    for name in values.used:
+        os.environ.pop(name, None)
 
 
 def _with_certificate(options: NodeOptions) -> NodeOptions:
