@@ -108,6 +108,7 @@ class Identities:
         self._key = secrets.token_bytes(32)
         self._verified: dict[bytes, tuple[float, Actor]] = {}
         self._actors: dict[str, tuple[float, Actor]] = {}
+        self._proofs: dict[bytes, float] = {}
         self._lock = threading.Lock()
         self._epoch = 0
         self._versions: list[Row] = []
@@ -130,7 +131,7 @@ class Identities:
         with self._database.read() as transaction:
             row = transaction.row(self._sql["user_by_name"], (user_name,))
         usable = row is not None and _usable(row)
-        verified = self._passwords.verify(row[3] if row and usable else None, password)
+        verified = self._fits(row[3] if row and usable else None, password)
         if row is None or not usable or not verified:
             self.throttle.failed(user_name, address)
             raise NotAuthenticated("User Not Authenticated")
@@ -153,6 +154,26 @@ class Identities:
             return None
         found = self._verified.get(self._digest(user_name, password))
         return found[1] if found is not None and found[0] > self._clock.monotonic() else None
+
+    def _fits(self, stored: str | None, password: str) -> bool:
+        """Verify a password, unless this very one was found to fit this very hash a moment ago.
+
+        That stays true whatever else is forgotten: another password has another hash. It saves
+        whoever signs in after a change of roles, or after a reset, the price of a password hash.
+        """
+        if not stored:
+            return self._passwords.verify(stored, password)
+        proof = hmac.digest(self._key, f"{stored}\0{password}".encode(), "sha256")
+        now = self._clock.monotonic()
+        if self._proofs.get(proof, now) > now:
+            return True
+        verified = self._passwords.verify(stored, password)
+        if verified:
+            with self._lock:
+                if len(self._proofs) >= _CACHE_LIMIT:
+                    self._proofs.clear()
+                self._proofs[proof] = now + VERIFIED_FOR.total_seconds()
+        return verified
 
     def _digest(self, user_name: str, password: str) -> bytes:
         return hmac.digest(self._key, f"{user_name}\0{password}".encode(), "sha256")
