@@ -160,7 +160,8 @@ def _part(request: Request, table: str, wanted: ListRequest, seen: ReadPlan) -> 
 def _reading(request: Request, table: str, wanted: ListRequest) -> bytes:
     """Return what tells one reading from others: who reads from where, and what he asks for."""
     who = (request.actor.sys_id, request.address, request.headers.get("user-agent") or "")
-    asked = (who, table, wanted.unknown, wanted.query)
+    life = request.parts.records.database.lives.begun  # pages of before a reset are another's
+    asked = (who, table, wanted.unknown, wanted.query, life)
     return hashlib.blake2b(msgspec.msgpack.encode(asked), digest_size=16).digest()
 
 

@@ -135,6 +135,23 @@ def test_sessions_of_before_are_dead(site: Site) -> None:
     assert site.send("GET", INCIDENTS, user="", headers=alive).status_code == 200
 
 
+def test_pages_are_those_of_the_new_state(site: Site) -> None:
+    """What is remembered of a reading is where its page ended, which a reset makes wrong."""
+    for text in ("a", "b", "c"):
+        site.send("POST", INCIDENTS, json={"short_description": text})
+    site.send("POST", SNAPSHOTS, json={"name": "three"})
+    site.send("POST", INCIDENTS, json={"short_description": "0"})
+    query = "sysparm_query=ORDERBYshort_description&sysparm_fields=short_description"
+
+    def page(offset: int) -> list[str]:
+        path = f"{INCIDENTS}?{query}&sysparm_limit=2&sysparm_offset={offset}"
+        return [each["short_description"] for each in site.send("GET", path).json()["result"]]
+
+    assert page(0) == ["0", "a"]
+    assert site.send("POST", f"{SNAPSHOTS}/three/restore").status_code == 200
+    assert page(2) == ["c"], "not what lies behind the page of before"
+
+
 def test_what_was_read_before_cannot_be_written_after(site: Site) -> None:
     """The body of the file arrives on both sides of the reset."""
     number = site.send("POST", INCIDENTS, json={"short_description": "x"}).json()["result"]
