@@ -13,6 +13,7 @@ import msgspec
 import orjson
 from msgspec import Struct
 
+from midspan.api.admindescription import administration
 from midspan.api.app import in_thread
 from midspan.api.backup import BackupSource, backup_pieces, noted
 from midspan.api.checks import Examined
@@ -63,9 +64,11 @@ def admin_routes(parts: AdminParts) -> tuple[Route, ...]:
     surface = _Admin(parts)
     admin = Role("admin")
     importer = Role("import_admin")
+    described = administration()
 
     def route(name: str, method: str, path: str, handler: Callable[..., Any], **more: Any) -> Route:
         return Route(
+            description=described[name],
             name=f"admin.{name}",
             methods=(method,),
             path=BASE + path,

@@ -11,6 +11,7 @@ import hashlib
 
 import orjson
 
+from midspan.api.description import TEXT, Answer, Body, Description, members, result, texts
 from midspan.api.request import Identity, Request
 from midspan.api.response import Response, json_response
 from midspan.api.router import Role, Route
@@ -58,8 +59,20 @@ def key_routes() -> tuple[Route, ...]:
             handler=make_key,
             access=Role("admin"),
             max_body=64 * 1024,
+            description=_MAKE,
         ),
     )
+
+
+_MAKE = Description(
+    summary="Make an API key",
+    tag="Administration",
+    body=Body(members(("user", "name"), user=TEXT, name=TEXT, expires=TEXT)),
+    answers={
+        201: Answer("The key, shown this once.", result(texts("sys_id", "name", "key"))),
+    },
+    refuses=(400,),
+)
 
 
 def make_key(request: Request) -> Response:

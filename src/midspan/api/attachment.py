@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import inspect
+
 from msgspec import structs
 
 from midspan.api.attachmentfile import read_file
 from midspan.api.attachmentshow import described, description
 from midspan.api.attachmentupload import create_from_body, create_from_form
+from midspan.api.description import (
+    ANY_TYPE,
+    BOTH,
+    MULTIPART,
+    TEXT,
+    Answer,
+    Body,
+    Description,
+    header,
+    listed,
+    members,
+    query,
+    ref,
+    result,
+    segment,
+)
 from midspan.api.negotiation import response_form
 from midspan.api.request import Request
 from midspan.api.response import Response
 from midspan.api.router import Handler, Route, SignedIn, versioned
-from midspan.api.table import answer, page_links, warning_header
+from midspan.api.table import PAGE, answer, page_links, warning_header
 from midspan.api.tableread import open_table, read_page
 from midspan.api.tablerequest import (
     PREFIX,
@@ -35,25 +53,127 @@ def attachment_routes() -> tuple[Route, ...]:
     Any signed-in user gets this far: what he may do follows from the record of each attachment.
     """
     routes = (
-        _route("list", "GET", "", list_attachments),
-        _route("get", "GET", "/{sys_id}", get_attachment),
-        _route("file", "GET", "/{sys_id}/file", read_file),
-        _route("create", "POST", "/file", create_from_body, stream=True),
-        _route("upload", "POST", "/upload", create_from_form, stream=True),
-        _route("rename", "PATCH", "/{sys_id}", rename_attachment),
-        _route("delete", "DELETE", "/{sys_id}", delete_attachment),
+        _route("list", "GET", "", list_attachments, _LIST),
+        _route("get", "GET", "/{sys_id}", get_attachment, _GET),
+        _route("file", "GET", "/{sys_id}/file", read_file, _FILE),
+        _route("create", "POST", "/file", create_from_body, _CREATE),
+        _route("upload", "POST", "/upload", create_from_form, _UPLOAD),
+        _route("rename", "PATCH", "/{sys_id}", rename_attachment, _RENAME),
+        _route("delete", "DELETE", "/{sys_id}", delete_attachment, _DELETE),
     )
     return tuple(version for route in routes for version in versioned(route))
 
 
-def _route(name: str, method: str, path: str, handler: Handler, *, stream: bool = False) -> Route:
+_TAG = "Attachment API"
+_SYS_ID = segment("sys_id", "Id of the attachment.", {"type": "string", "minLength": 1})
+_SHOWN = {
+    "allOf": [
+        ref("Record"),
+        members(
+            ("download_link", "created_by_name", "updated_by_name"),
+            download_link={"type": "string", "format": "uri"},
+            created_by_name=TEXT,
+            updated_by_name=TEXT,
+        ),
+    ]
+}
+_METADATA = result(_SHOWN)
+_MADE = Answer("Its metadata.", _METADATA, BOTH, ("Location", "X-Midspan-Warning"))
+_NO_BODY = header("X-no-response-body", "Answer without the metadata.", {"type": "boolean"})
+_STRICT = header("X-Midspan-Strict", "Refuse what would be left out.", {"type": "boolean"})
+_LIST = Description(
+    summary="List attachments",
+    tag=_TAG,
+    parameters=PAGE,
+    answers={
+        200: Answer(
+            "A page of metadata.",
+            result(listed(_SHOWN)),
+            BOTH,
+            ("X-Total-Count", "Link", "X-Midspan-Warning"),
+        )
+    },
+    refuses=(400, 403, 406),
+)
+_GET = Description(
+    summary="Read the metadata of an attachment",
+    tag=_TAG,
+    parameters=(_SYS_ID,),
+    answers={200: Answer("Its metadata.", _METADATA, BOTH)},
+    refuses=(400, 403, 404, 406),
+)
+_FILE = Description(
+    summary="Download a file",
+    tag=_TAG,
+    parameters=(
+        _SYS_ID,
+        header("Range", "Bytes that are wanted: bytes=0-99."),
+        header("If-Range", "ETag of the file that the range is meant for."),
+    ),
+    answers={
+        200: Answer("The file.", None, (ANY_TYPE,), ("ETag", "X-Attachment-Metadata")),
+        206: Answer("A range of it.", None, (ANY_TYPE,), ("ETag", "Content-Range")),
+        416: Answer("None of the wanted bytes exist.", None, (), ("Content-Range",)),
+    },
+    refuses=(400, 403, 404),
+)
+_PLACE = (
+    query("table_name", "Table of the record that gets the file.", required=True),
+    query("table_sys_id", "Id of that record.", required=True),
+    query("file_name", "Name of the file.", required=True),
+    query("creation_time", "Taken and left out."),
+    query("encryption_context", "There are none; refused."),
+)
+_CREATE = Description(
+    summary="Attach the body as a file",
+    tag=_TAG,
+    parameters=(*_PLACE, _NO_BODY, _STRICT),
+    body=Body(TEXT, (ANY_TYPE,)),
+    answers={201: _MADE},
+    refuses=(400, 403, 404, 406, 415),
+)
+_UPLOAD = Description(
+    summary="Attach a file of a form",
+    tag=_TAG,
+    parameters=(_NO_BODY, _STRICT),
+    body=Body(
+        members(
+            ("table_name", "table_sys_id", "uploadFile"),
+            table_name=TEXT,
+            table_sys_id=TEXT,
+            uploadFile={"type": "string", "format": "binary"},
+        ),
+        (MULTIPART,),
+    ),
+    answers={201: _MADE},
+    refuses=(400, 403, 404, 406, 415),
+)
+_RENAME = Description(
+    summary="Rename an attachment",
+    tag=_TAG,
+    parameters=(_SYS_ID, _STRICT),
+    body=Body(members(("file_name",), file_name={"type": "string", "minLength": 1}), BOTH),
+    answers={204: Answer("It has the new name.", headers=("X-Midspan-Warning",))},
+    refuses=(400, 403, 404, 415),
+)
+_DELETE = Description(
+    summary="Delete an attachment",
+    tag=_TAG,
+    parameters=(_SYS_ID,),
+    answers={204: Answer("Metadata and bytes are gone.")},
+    refuses=(400, 403, 404),
+)
+
+
+def _route(name: str, method: str, path: str, handler: Handler, description: Description) -> Route:
     return Route(
         name=f"attachment.{name}",
         methods=(method,),
         path=f"{PATH}{path}",
         handler=handler,
         access=SignedIn(),
-        stream_body=stream,
+        stream_body=inspect.iscoroutinefunction(handler),
+        description=description,
     )
 
 

@@ -19,6 +19,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope
 
 from midspan.api.acting import acting_as
 from midspan.api.batchrequest import LARGEST_BATCH, Batch, Part, read_batch
+from midspan.api.description import (
+    FLAG,
+    TEXT,
+    Answer,
+    Body,
+    Description,
+    header,
+    listed,
+    members,
+    texts,
+)
 from midspan.api.errors import BodyTooLarge, NotAcceptable, error_response, unexpected
 from midspan.api.negotiation import preferred
 from midspan.api.request import Request
@@ -47,6 +58,48 @@ _FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection", b"
 _NOT_SHOWN = frozenset({"set-cookie", "connection", "transfer-encoding"})
 
 
+_ID: dict[str, object] = {"type": ["string", "integer"]}
+_HEADERS = listed(texts("name", "value"))
+_PART = members(
+    ("id", "method", "url"),
+    id=_ID,
+    method=TEXT,
+    url=TEXT,
+    headers=_HEADERS,
+    body={"type": "string", "contentEncoding": "base64"},
+    exclude_response_headers=FLAG,
+)
+_SERVED = members(
+    ("id", "body", "status_code", "status_text", "headers", "execution_time"),
+    id=TEXT,
+    body={"type": "string", "contentEncoding": "base64"},
+    status_code={"type": "integer"},
+    status_text=TEXT,
+    headers=_HEADERS,
+    execution_time={"type": "integer"},
+    error_message=TEXT,
+    redirect_url=TEXT,
+)
+_SERVE = Description(
+    summary="Send several requests as one",
+    tag="Batch API",
+    parameters=(header("X-BatchRequest-Max-Output-Size", "Most bytes of one answer."),),
+    body=Body(members(("rest_requests",), batch_request_id=_ID, rest_requests=listed(_PART))),
+    answers={
+        200: Answer(
+            "The answers in order, and the ids of what was never begun.",
+            members(
+                ("batch_request_id", "serviced_requests", "unserviced_requests"),
+                batch_request_id=TEXT,
+                serviced_requests=listed(_SERVED),
+                unserviced_requests=listed(TEXT),
+            ),
+        )
+    },
+    refuses=(400, 403, 406, 415),
+)
+
+
 class BatchApi:
     """Serves batches by calling the application once for each part."""
 
@@ -63,6 +116,7 @@ class BatchApi:
                 handler=self.serve,
                 access=SignedIn(),
                 max_body=LARGEST_BATCH,
+                description=_SERVE,
             )
         )
 

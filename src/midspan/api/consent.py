@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from midspan.api import html
 from midspan.api.authentication import FORM_TOKEN
+from midspan.api.description import FORM, TEXT, Answer, Body, Description, members, page, query
 from midspan.api.frame import policy
 from midspan.api.request import Request
 from midspan.api.response import Response, redirect
@@ -37,6 +38,26 @@ _PARAMETERS = (
 )
 
 
+_ASK = Description(
+    summary="Page where a user consents to a client",
+    tag="OAuth 2.0",
+    parameters=tuple(query(name, "As RFC 6749 and 7636 define it.") for name in _PARAMETERS),
+    answers={
+        200: page("The question."),
+        302: Answer("Back to the client, with a code or an error.", headers=("Location",)),
+        303: Answer("On to the form to sign in.", headers=("Location",)),
+    },
+    refuses=(400, 403),
+)
+_DECIDE = Description(
+    summary="Answer of the user",
+    tag="OAuth 2.0",
+    body=Body(members(("answer",), **dict.fromkeys((*_PARAMETERS, "answer"), TEXT)), (FORM,)),
+    answers={302: Answer("Back to the client.", headers=("Location",))},
+    refuses=(400, 403),
+)
+
+
 class ConsentPages:
     """The page that asks, and what its two buttons do."""
 
@@ -53,6 +74,7 @@ class ConsentPages:
                 handler=self.ask,
                 access=SignedIn(),
                 page=True,
+                description=_ASK,
             ),
             Route(
                 name="oauth.decide",
@@ -61,6 +83,7 @@ class ConsentPages:
                 handler=self.decide,
                 access=SignedIn(),
                 page=True,
+                description=_DECIDE,
                 max_body=_MAX_FORM,
             ),
         )

@@ -4,6 +4,17 @@ from __future__ import annotations
 
 import msgspec
 
+from midspan.api.description import (
+    TEXT,
+    Answer,
+    Description,
+    listed,
+    members,
+    one_of,
+    query,
+    result,
+    struct,
+)
 from midspan.api.request import Request
 from midspan.api.response import Response, json_response
 from midspan.api.router import Role, Route
@@ -18,7 +29,7 @@ from midspan.kernel.errors import (
 from midspan.query import Operator, ReadPlan, Test
 from midspan.records import RIGHTS, RecordTransaction
 from midspan.security import SYSTEM, Actor
-from midspan.security.explain import OneRow, explain, paths_for
+from midspan.security.explain import Explanation, OneRow, explain, paths_for
 
 OPERATIONS = ("read", "write", "create", "delete")
 
@@ -32,8 +43,36 @@ def explain_routes() -> tuple[Route, ...]:
             path="/api/midspan/v1/acl/explain",
             handler=explain_access,
             access=Role("security_admin"),
+            description=_EXPLAIN,
         ),
     )
+
+
+_EXPLAIN = Description(
+    summary="Explain an access decision",
+    tag="Administration",
+    parameters=(
+        query("user", "Name the user signs in with.", required=True),
+        query("table", "Name of a table.", required=True),
+        query("record", "sys_id of a record."),
+        query("field", "Name of a field."),
+        query("operation", "What he would do; read.", one_of(*OPERATIONS)),
+    ),
+    answers={
+        200: Answer(
+            "The decision with the rules behind it.",
+            result(
+                {
+                    "allOf": [
+                        members(("user", "roles"), user=TEXT, roles=listed(TEXT), record=TEXT),
+                        struct(Explanation),
+                    ]
+                }
+            ),
+        )
+    },
+    refuses=(400, 404),
+)
 
 
 def explain_access(request: Request) -> Response:

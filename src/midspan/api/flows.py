@@ -4,6 +4,19 @@ from __future__ import annotations
 
 import orjson
 
+from midspan.api.description import (
+    ANYTHING,
+    TEXT,
+    Answer,
+    Body,
+    Description,
+    listed,
+    members,
+    query,
+    result,
+    segment,
+    texts,
+)
 from midspan.api.request import Request
 from midspan.api.response import Response, json_response
 from midspan.api.router import Role, Route
@@ -26,13 +39,21 @@ def flow_routes(flows: FlowService) -> tuple[Route, ...]:
     surface = _Flows(flows)
     admin = Role("admin")
     return (
-        Route(name="flows.list", methods=("GET",), path=BASE, handler=surface.flows, access=admin),
+        Route(
+            name="flows.list",
+            methods=("GET",),
+            path=BASE,
+            handler=surface.flows,
+            access=admin,
+            description=_FLOWS,
+        ),
         Route(
             name="flows.runs",
             methods=("GET",),
             path=f"{BASE}/runs",
             handler=surface.runs,
             access=admin,
+            description=_RUNS,
         ),
         Route(
             name="flows.show",
@@ -40,6 +61,7 @@ def flow_routes(flows: FlowService) -> tuple[Route, ...]:
             path=f"{BASE}/runs/{{run}}",
             handler=surface.show,
             access=admin,
+            description=_SHOW,
         ),
         Route(
             name="flows.test",
@@ -47,8 +69,84 @@ def flow_routes(flows: FlowService) -> tuple[Route, ...]:
             path=f"{BASE}/test",
             handler=surface.test,
             access=admin,
+            description=_TEST,
         ),
     )
+
+
+_TAG = "Flows"
+_ONE_RUN = texts(*_RUN)
+_FLOWS = Description(
+    summary="List flows",
+    tag=_TAG,
+    answers={
+        200: Answer(
+            "Flows by name.",
+            result(listed(texts("sys_id", "internal_name", "name", "active", "description"))),
+        )
+    },
+    refuses=(400,),
+)
+_RUNS = Description(
+    summary="List runs",
+    tag=_TAG,
+    parameters=(
+        query("flow", "Name of a flow."),
+        query("limit", "Most runs; 20.", {"type": "integer", "minimum": 1, "maximum": MOST}),
+    ),
+    answers={200: Answer("Runs, the newest first.", result(listed(_ONE_RUN)))},
+    refuses=(400,),
+)
+_SHOW = Description(
+    summary="Show a run",
+    tag=_TAG,
+    parameters=(segment("run", "Id of the run."),),
+    answers={
+        200: Answer(
+            "The run with its steps and log.",
+            result(
+                {
+                    "allOf": [
+                        _ONE_RUN,
+                        members(
+                            ("steps", "log"),
+                            steps=listed({"type": "object"}),
+                            log=listed({"type": "object"}),
+                        ),
+                    ]
+                }
+            ),
+        )
+    },
+    refuses=(400, 404),
+)
+_TEST = Description(
+    summary="Rehearse a flow without effects",
+    tag=_TAG,
+    body=Body(texts("flow", "record")),
+    answers={
+        200: Answer(
+            "What each step would do.",
+            result(
+                members(
+                    ("flow", "record", "steps"),
+                    flow=TEXT,
+                    record=TEXT,
+                    steps=listed(
+                        members(
+                            ("path", "kind", "inputs", "problem"),
+                            path=TEXT,
+                            kind=TEXT,
+                            inputs=ANYTHING,
+                            problem=ANYTHING,
+                        )
+                    ),
+                )
+            ),
+        )
+    },
+    refuses=(400, 404),
+)
 
 
 class _Flows:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
+from midspan.api.description import Answer, Description, texts
 from midspan.api.request import Request
 from midspan.api.response import Response, json_response
 from midspan.api.router import Public, Route
@@ -26,6 +27,7 @@ def health_routes() -> tuple[Route, ...]:
             path="/healthz",
             handler=alive,
             access=Public(reason),
+            description=_ALIVE,
         ),
         Route(
             name="health.ready",
@@ -33,13 +35,33 @@ def health_routes() -> tuple[Route, ...]:
             path="/readyz",
             handler=ready,
             access=Public(reason),
+            description=_READY,
         ),
     )
+
+
+_ALIVE = Description(
+    summary="Does the process take requests",
+    tag="Health",
+    answers={200: Answer("It does.", texts("status"))},
+    refuses=(400,),
+)
 
 
 def alive(request: Request) -> Response:
     """Answer that the process takes requests."""
     return json_response({"status": "alive"})
+
+
+_READY = Description(
+    summary="Can the instance work",
+    tag="Health",
+    answers={
+        200: Answer("It can.", texts("status")),
+        503: Answer("Send requests elsewhere and ask again.", texts("status", "code")),
+    },
+    refuses=(400,),
+)
 
 
 def ready(request: Request) -> Response:

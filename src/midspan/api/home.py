@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from midspan.api import html, running
 from midspan.api.demonstration import demonstration
+from midspan.api.description import Description, page
 from midspan.api.request import Request
 from midspan.api.response import Response
 from midspan.api.router import Route, SignedIn
@@ -27,8 +28,14 @@ def home_routes() -> tuple[Route, ...]:
             handler=show_home,
             access=SignedIn(),
             page=True,
+            description=_HOME,
         ),
     )
+
+
+_HOME = Description(
+    summary="Start page", tag="Pages", answers={200: page("The page.")}, refuses=(400,)
+)
 
 
 def show_home(request: Request) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from midspan.api.description import BOTH, Answer, Description, result, texts
 from midspan.api.negotiation import response_form
 from midspan.api.request import Request
 from midspan.api.response import Response
@@ -19,8 +20,18 @@ def identity_routes() -> tuple[Route, ...]:
             path="/api/now/ui/user/current_user",
             handler=current_user,
             access=SignedIn(),
+            description=_CURRENT,
         )
     )
+
+
+_USER = texts("user_avatar", "user_sys_id", "user_name", "user_display_name", "user_initials")
+_CURRENT = Description(
+    summary="Who am I",
+    tag="Small interfaces",
+    answers={200: Answer("Your names.", result(_USER), BOTH)},
+    refuses=(400, 406),
+)
 
 
 def current_user(request: Request) -> Response:

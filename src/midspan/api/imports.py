@@ -8,7 +8,9 @@ from typing import Any
 import orjson
 from msgspec import Struct
 
+from midspan.api.admindescription import RUN
 from midspan.api.app import in_thread
+from midspan.api.description import Answer, Body, Description, listed, members, result
 from midspan.api.request import Request
 from midspan.api.response import Response, json_response
 from midspan.api.router import Role, Route
@@ -41,8 +43,18 @@ def import_routes(parts: ImportParts) -> tuple[Route, ...]:
             path=PATH,
             handler=surface.run,
             access=Role("import_admin"),
+            description=_RUN_NOW,
         ),
     )
+
+
+_RUN_NOW = Description(
+    summary="Run an import now",
+    tag="Imports",
+    body=Body(members(("name",), name={"type": "string", "minLength": 1})),
+    answers={200: Answer("Its runs, at its end.", result(members(("runs",), runs=listed(RUN))))},
+    refuses=(400, 404, 409),
+)
 
 
 class _Imports:

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 from midspan.api import html
 from midspan.api.authentication import cookie_of, refuse_other_sites
 from midspan.api.consent import leads_to
+from midspan.api.description import FORM as URLENCODED
+from midspan.api.description import TEXT, Answer, Body, Description, members, page, query
 from midspan.api.errors import error_headers
 from midspan.api.frame import policy
 from midspan.api.request import Request
@@ -18,6 +20,35 @@ from midspan.records import RIGHTS
 from midspan.security import SignInDelayed
 
 _MAX_FORM = 64 * 1024
+
+
+_FORM = Description(
+    summary="Form to sign in",
+    tag="Sign-in",
+    parameters=(query("to", "Where to go afterwards."),),
+    answers={200: page("The form.")},
+    refuses=(400,),
+)
+_SUBMIT = Description(
+    summary="Sign in with name and password",
+    tag="Sign-in",
+    body=Body(
+        members(("user_name", "user_password"), user_name=TEXT, user_password=TEXT, to=TEXT),
+        (URLENCODED,),
+    ),
+    answers={
+        303: Answer("On to the page, with the cookie of a session.", headers=("Location",)),
+        401: page("The form again: name or password is wrong."),
+        429: page("The form again: too many attempts."),
+    },
+    refuses=(400, 403),
+)
+_LEAVE = Description(
+    summary="End the session",
+    tag="Sign-in",
+    answers={303: Answer("On to the form.", headers=("Location",))},
+    refuses=(400, 403),
+)
 
 
 class LoginPages:
@@ -40,6 +71,7 @@ class LoginPages:
                     handler=self.show,
                     access=public,
                     page=True,
+                    description=_FORM,
                 ),
                 Route(
                     name=f"login{ending}.submit",
@@ -48,6 +80,7 @@ class LoginPages:
                     handler=self.submit,
                     access=public,
                     page=True,
+                    description=_SUBMIT,
                     max_body=_MAX_FORM,
                 ),
                 Route(
@@ -57,6 +90,7 @@ class LoginPages:
                     handler=self.leave,
                     access=leaving,
                     page=True,
+                    description=_LEAVE,
                     max_body=_MAX_FORM,
                 ),
             ]

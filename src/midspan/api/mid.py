@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from midspan.api.app import in_thread
 from midspan.api.errors import BodyTooLarge
+from midspan.api.middescription import agent_descriptions
 from midspan.api.request import Request
 from midspan.api.response import JSON, Response, json_response
 from midspan.api.router import Public, Role, Route
@@ -95,6 +96,7 @@ def mid_routes(parts: MidParts) -> tuple[Route, ...]:
     """Return the routes of agents and those that an administrator uses."""
     agents = _Agents(parts)
     admin = _Administrators(parts)
+    described = agent_descriptions(SHOWN)
 
     def signed(name: str, path: str, handler: SignedHandler, limit: int) -> Route:
         return Route(
@@ -103,6 +105,7 @@ def mid_routes(parts: MidParts) -> tuple[Route, ...]:
             path=protocol.BASE + path,
             handler=agents.signed(handler, limit),
             access=MidSigned(),
+            description=described[name],
             max_body=limit,
             stream_body=True,
         )
@@ -114,6 +117,7 @@ def mid_routes(parts: MidParts) -> tuple[Route, ...]:
             path=f"{ADMIN}/{name}",
             handler=handler,
             access=Role("admin"),
+            description=described[name],
         )
 
     small = 64 * 1024
@@ -124,6 +128,7 @@ def mid_routes(parts: MidParts) -> tuple[Route, ...]:
             path=f"{protocol.BASE}/enrol",
             handler=agents.enrol,
             access=Public(ENROL),
+            description=described["enrol"],
             max_body=LARGEST_ENROLMENT,
             stream_body=True,
         ),
@@ -306,7 +311,7 @@ class _Administrators:
         return json_response(
             {
                 "result": [
-                    {"sys_id": agent.sys_id, **{name: agent.get(name) for name in _SHOWN}}
+                    {"sys_id": agent.sys_id, **{name: agent.get(name) for name in SHOWN}}
                     for agent in agents
                 ]
             }
@@ -331,7 +336,7 @@ class _Administrators:
         return json_response({"result": {"sys_id": sys_id, "name": name, "validated": validated}})
 
 
-_SHOWN = (
+SHOWN = (
     "name", "status", "validated", "paused", "host_name", "ip_address", "version",
     "last_refreshed", "jobs_running", "jobs_free", "spool_jobs", "spool_bytes",
 )  # fmt: skip

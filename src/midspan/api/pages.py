@@ -11,11 +11,13 @@ import msgspec
 import orjson
 
 from midspan.api import html
+from midspan.api.description import Description, page, segment
 from midspan.api.listcolumns import list_columns
 from midspan.api.related import related
 from midspan.api.request import Request
 from midspan.api.response import Response
 from midspan.api.router import Route, SignedIn
+from midspan.api.table import PAGE
 from midspan.api.tableread import open_table, read_page, read_record
 from midspan.api.tablerequest import Display, ListRequest, RowShape, read_list
 from midspan.api.tableview import Column, view_of
@@ -37,6 +39,7 @@ def page_routes() -> tuple[Route, ...]:
             handler=show_list,
             access=SignedIn(),
             page=True,
+            description=_LIST,
         ),
         Route(
             name="page.record",
@@ -45,8 +48,19 @@ def page_routes() -> tuple[Route, ...]:
             handler=show_record,
             access=SignedIn(),
             page=True,
+            description=_RECORD,
         ),
     )
+
+
+_TABLE = segment("table", "Name of a table.")
+_LIST = Description(
+    summary="Page of a table",
+    tag="Pages",
+    parameters=(_TABLE, *PAGE),
+    answers={200: page("Its most telling columns, 50 rows.")},
+    refuses=(400, 403, 404),
+)
 
 
 def show_list(request: Request) -> Response:
@@ -101,6 +115,15 @@ def _belonging(request: Request, name: str, query: str, limit: int) -> tuple[str
     except NotAuthorized:
         return "", "", 0
     return table.plural, rows, total
+
+
+_RECORD = Description(
+    summary="Page of a record",
+    tag="Pages",
+    parameters=(_TABLE, segment("sys_id", "Id of the record.")),
+    answers={200: page("Every readable field.")},
+    refuses=(400, 403, 404),
+)
 
 
 def show_record(request: Request) -> Response:

@@ -14,6 +14,9 @@
 3. Add the lines of the new routes to ``tests/architecture/public_routes.txt``; a test compares.
 4. Run ``.venv/bin/python tests/architecture/test_role_matrix.py`` and review what it changed in
    ``role_matrix.txt``: what the new routes answer to each role.
+5. Give each route a ``Description`` of what it takes and answers. A test wants one of every route;
+   the OpenAPI document is made of them, and ``tests/conformance/test_schemathesis.py`` holds the
+   route to it.
 
 A path template has segments: fixed text, ``{name}``, ``{name}.do`` with a fixed ending, and as
 its last segment ``{name:path}``, which takes all that is left. Fixed text wins over ``{name}.do``,
@@ -33,6 +36,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 from urllib.parse import unquote_to_bytes
 
+from midspan.api.description import Description
 from midspan.api.errors import MethodNotSupported, UnknownPath
 from midspan.api.request import Request
 from midspan.api.response import Response
@@ -95,6 +99,8 @@ class Route:
     cut_off: bool = False
     """A reset of the instance does not wait for such a request; nor for one that streams its body.
     What it does after the reset is refused."""
+    description: Description | None = field(default=None, compare=False)
+    """What it takes and answers; every route of an instance has one."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,16 @@ Source: ``spec/rest-api.md`` 7.6, ``spec/clients.md`` 41.
 
 from __future__ import annotations
 
+from midspan.api.description import (
+    BOTH,
+    FLAG,
+    TEXT,
+    Answer,
+    Description,
+    listed,
+    members,
+    result,
+)
 from midspan.api.negotiation import response_form
 from midspan.api.request import Request
 from midspan.api.response import Response
@@ -23,8 +33,31 @@ def schema_routes() -> tuple[Route, ...]:
             path="/api/now/doc/table/schema",
             handler=list_tables,
             access=SignedIn(),
+            description=_LIST,
         )
     )
+
+
+_ENTRY = members(
+    ("label", "value"),
+    label=TEXT,
+    rawLabel=TEXT,
+    value=TEXT,
+    reference=FLAG,
+    used=FLAG,
+    selected=FLAG,
+    missing=FLAG,
+    image=TEXT,
+    sequence={"type": "integer"},
+)
+_LIST = Description(
+    summary="List the tables",
+    tag="Small interfaces",
+    answers={
+        200: Answer("Tables of which you may read rows, by label.", result(listed(_ENTRY)), BOTH)
+    },
+    refuses=(400, 406),
+)
 
 
 def list_tables(request: Request) -> Response:

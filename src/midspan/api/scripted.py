@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 from msgspec import Struct
 
 from midspan.api.app import Lane
+from midspan.api.description import Answer, Description, Each, segment
 from midspan.api.errors import (
     MethodNotSupported,
     NotAcceptable,
@@ -65,6 +66,15 @@ class Media(Struct, frozen=True):
 JSON = Media("application/json")
 
 
+_SERVICE = Description(
+    summary="Scripted resource",
+    tag="Scripted REST",
+    each=Each.SERVICE,
+    parameters=(segment("rest", "Path of a resource."),),
+    answers={200: Answer("What the script says.")},
+)
+
+
 class ScriptedRest:
     """Serves the resources of all Scripted REST services.
 
@@ -91,6 +101,7 @@ class ScriptedRest:
             path="/api/{rest:path}",
             handler=self.handle,
             access=HandlerDecides("each scripted resource says whether it needs a user"),
+            description=_SERVICE,
         )
 
     def attach(self, router: Router) -> None:

@@ -7,6 +7,8 @@ import hmac
 from datetime import timedelta
 
 from midspan.api import html
+from midspan.api.description import FORM as URLENCODED
+from midspan.api.description import Answer, Body, Description, page, query, texts
 from midspan.api.request import Request
 from midspan.api.response import Response, redirect
 from midspan.api.router import Public, Route
@@ -51,6 +53,25 @@ def setup_path(records: RecordStore, clock: Clock, ids: IdSource) -> str:
     return f"/setup?token={token}"
 
 
+_SHOW = Description(
+    summary="Form of the set-up link",
+    tag="Sign-in",
+    parameters=(query("token", "Of the link.", required=True),),
+    answers={200: page("The form.")},
+    refuses=(400, 403),
+)
+_SUBMIT = Description(
+    summary="Set the administrator's password",
+    tag="Sign-in",
+    body=Body(texts("token", "password", "again"), (URLENCODED,)),
+    answers={
+        303: Answer("On to the start page, signed in.", headers=("Location",)),
+        400: page("The form again: what is wrong with the password."),
+    },
+    refuses=(403,),
+)
+
+
 class SetupPage:
     """The form behind the link."""
 
@@ -68,6 +89,7 @@ class SetupPage:
                 handler=self.show,
                 access=access,
                 page=True,
+                description=_SHOW,
             ),
             Route(
                 name="setup.submit",
@@ -76,6 +98,7 @@ class SetupPage:
                 handler=self.submit,
                 access=access,
                 page=True,
+                description=_SUBMIT,
                 max_body=64 * 1024,
             ),
         )

@@ -7,12 +7,25 @@ from decimal import Decimal
 
 from msgspec import structs
 
+from midspan.api.description import (
+    BOTH,
+    FLAG,
+    TEXT,
+    Answer,
+    Description,
+    Each,
+    listed,
+    mapped,
+    members,
+    query,
+    result,
+)
 from midspan.api.negotiation import response_form
 from midspan.api.request import Request
 from midspan.api.response import Response
 from midspan.api.router import Route, SignedIn, versioned
 from midspan.api.statsrequest import StatsRequest, read_stats
-from midspan.api.table import answer, warning_header
+from midspan.api.table import STATS, answer, warning_header
 from midspan.api.tableread import COUNT_IGNORES_ACL, check_walks, open_table, rendered
 from midspan.api.tablerequest import Display, RowShape, refuse_in_strict_mode
 from midspan.api.tableview import view_of
@@ -30,8 +43,44 @@ def stats_routes() -> tuple[Route, ...]:
             path="/api/now/stats/{table}",
             handler=compute,
             access=SignedIn(),
+            description=_COMPUTE,
         )
     )
+
+
+_EACH = mapped(TEXT)
+_FOUND = {
+    "title": "Aggregates",
+    **members(stats=members(count=TEXT, avg=_EACH, sum=_EACH, min=_EACH, max=_EACH)),
+}
+_FIELD = members(("field", "value"), field=TEXT, value=TEXT, display_value=TEXT)
+_GROUP = members(("stats", "groupby_fields"), stats={}, groupby_fields=listed(_FIELD))
+_COMPUTE = Description(
+    summary="Count and compute",
+    tag="Aggregate API",
+    each=Each.TABLE,
+    right="read",
+    parameters=(
+        *STATS,
+        query("sysparm_count", "Count the rows.", FLAG),
+        *(
+            query(f"sysparm_{name}_fields", f"Fields to compute the {name} of.")
+            for name in ("avg", "sum", "min", "max")
+        ),
+        query("sysparm_group_by", "Fields whose values make the groups."),
+        query("sysparm_having", "Tests of groups: function^field^operator^value, by commas."),
+        query("sysparm_order_by", "Keys that sort the groups."),
+    ),
+    answers={
+        200: Answer(
+            "Aggregates of all rows, or of each group.",
+            result({"anyOf": [_FOUND, listed(_GROUP)]}),
+            BOTH,
+            ("X-Midspan-Warning",),
+        )
+    },
+    refuses=(400, 403, 406),
+)
 
 
 def compute(request: Request) -> Response:

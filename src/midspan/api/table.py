@@ -7,6 +7,22 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
+from midspan.api.description import (
+    BOTH,
+    FLAG,
+    NUMBER,
+    Answer,
+    Body,
+    Description,
+    Each,
+    header,
+    listed,
+    one_of,
+    query,
+    ref,
+    result,
+    segment,
+)
 from midspan.api.negotiation import response_form
 from midspan.api.request import Request
 from midspan.api.response import JSON, XML, Response
@@ -48,6 +64,7 @@ def table_routes() -> tuple[Route, ...]:
             path=path,
             handler=list_records,
             access=SignedIn(),
+            description=_LIST,
         ),
         Route(
             name="table.create",
@@ -55,6 +72,7 @@ def table_routes() -> tuple[Route, ...]:
             path=path,
             handler=create_record,
             access=SignedIn(),
+            description=_CREATE,
         ),
         Route(
             name="table.get",
@@ -63,6 +81,7 @@ def table_routes() -> tuple[Route, ...]:
             handler=get_record,
             at_once=get_record_at_once,
             access=SignedIn(),
+            description=_GET,
         ),
         Route(
             name="table.update",
@@ -70,6 +89,7 @@ def table_routes() -> tuple[Route, ...]:
             path=f"{path}/{{sys_id}}",
             handler=update_record,
             access=SignedIn(),
+            description=_UPDATE,
         ),
         Route(
             name="table.delete",
@@ -77,9 +97,69 @@ def table_routes() -> tuple[Route, ...]:
             path=f"{path}/{{sys_id}}",
             handler=delete_record,
             access=SignedIn(),
+            description=_DELETE,
         ),
     )
     return tuple(version for route in routes for version in versioned(route))
+
+
+_QUERY = query(
+    "sysparm_query",
+    "Encoded query. Any other parameter that is the name of a field filters by its value, too.",
+)
+_DISPLAY = query(
+    "sysparm_display_value",
+    "Stored values, what people see, or both.",
+    one_of("false", "true", "all"),
+)
+_TINY = query("sysparm_tiny", "Short address that stands for other parameters.")
+_CATEGORY = query("sysparm_query_category", "Taken and not used.")
+_SHAPE = (
+    query("sysparm_fields", "Names of fields with commas between; may walk references."),
+    _DISPLAY,
+    query("sysparm_exclude_reference_link", "Leave out the links of references.", FLAG),
+    query("sysparm_view", "Taken and not used."),
+    query("sysparm_query_no_domain", "Taken and not used.", FLAG),
+    header("X-Midspan-Strict", "Refuse what would be left out with a warning.", FLAG),
+)
+_WRITE = (
+    *_SHAPE,
+    query("sysparm_input_display_value", "Values are what people see: labels, local times.", FLAG),
+    query("sysparm_suppress_auto_sys_field", "Take sys_created_on and its like; admins.", FLAG),
+    header("X-no-response-body", "Answer without the record.", FLAG),
+)
+PAGE = (
+    _QUERY,
+    query("sysparm_limit", "Most rows of the answer.", NUMBER),
+    query("sysparm_offset", "Rows to pass over first.", NUMBER),
+    query("sysparm_no_count", "Do not count the rows of all pages.", FLAG),
+    query("sysparm_suppress_pagination_header", "Send no Link header.", FLAG),
+    _CATEGORY,
+    _TINY,
+)
+STATS = (_QUERY, _DISPLAY, _CATEGORY, _TINY)
+_TAG = "Table API"
+_SYS_ID = segment("sys_id", "Id of the record.", {"type": "string", "minLength": 1})
+_RECORD = result(ref("{table}"))
+_INPUT = Body(ref("{table}.input"), BOTH)
+_WARNS = "X-Midspan-Warning"
+
+_LIST = Description(
+    summary="Read records",
+    tag=_TAG,
+    each=Each.TABLE,
+    right="read",
+    parameters=(*PAGE, *_SHAPE),
+    answers={
+        200: Answer(
+            "A page of records; in version 1 none is 404.",
+            result(listed(ref("{table}"))),
+            BOTH,
+            ("X-Total-Count", "Link", _WARNS),
+        )
+    },
+    refuses=(400, 403, 404, 406),
+)
 
 
 def list_records(request: Request) -> Response:
@@ -98,6 +178,17 @@ def list_records(request: Request) -> Response:
         if link:
             headers["Link"] = link
     return answer(page.rows, form, headers=headers)
+
+
+_GET = Description(
+    summary="Read one record",
+    tag=_TAG,
+    each=Each.TABLE,
+    right="read",
+    parameters=(_SYS_ID, *_SHAPE, _TINY),
+    answers={200: Answer("The record.", _RECORD, BOTH, (_WARNS,))},
+    refuses=(400, 403, 404, 406),
+)
 
 
 def get_record(request: Request) -> Response:
@@ -127,6 +218,18 @@ def _wanted_record(request: Request) -> tuple[str, View, tuple[str, ...]]:
     return form, view, warnings
 
 
+_CREATE = Description(
+    summary="Create a record",
+    tag=_TAG,
+    each=Each.TABLE,
+    right="create",
+    parameters=_WRITE,
+    body=Body(ref("{table}.new"), BOTH),
+    answers={201: Answer("The record as it became.", _RECORD, BOTH, ("Location", _WARNS))},
+    refuses=(400, 403, 404, 406, 409, 415),
+)
+
+
 def create_record(request: Request) -> Response:
     """Insert a record and answer it with its address."""
     form = response_form(request)
@@ -148,6 +251,18 @@ def create_record(request: Request) -> Response:
     headers = warning_header((*wanted.warnings, *incoming.warnings))
     headers["Location"] = record_url(request, table.name, applied.sys_id)
     return _written(row, form, wanted, status=201, headers=headers)
+
+
+_UPDATE = Description(
+    summary="Change fields of a record",
+    tag=_TAG,
+    each=Each.TABLE,
+    right="write",
+    parameters=(_SYS_ID, *_WRITE),
+    body=_INPUT,
+    answers={200: Answer("The record as it became.", _RECORD, BOTH, (_WARNS,))},
+    refuses=(400, 403, 404, 406, 409, 415),
+)
 
 
 def update_record(request: Request) -> Response:
@@ -173,6 +288,17 @@ def update_record(request: Request) -> Response:
         row = _after_write(request, transaction, table, sys_id, wanted)
     headers = warning_header((*wanted.warnings, *incoming.warnings))
     return _written(row, form, wanted, status=200, headers=headers)
+
+
+_DELETE = Description(
+    summary="Delete a record",
+    tag=_TAG,
+    each=Each.TABLE,
+    right="delete",
+    parameters=(_SYS_ID,),
+    answers={204: Answer("It is gone.")},
+    refuses=(400, 403, 404, 409),
+)
 
 
 def delete_record(request: Request) -> Response:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import timedelta
 from urllib.parse import urlsplit
 
+from midspan.api.description import BOTH, TEXT, Answer, Body, Description, members, result
 from midspan.api.negotiation import body_form, response_form
 from midspan.api.request import NOBODY, Request, query_pairs
 from midspan.api.response import Response
@@ -42,8 +43,18 @@ def tinyurl_routes() -> tuple[Route, ...]:
             handler=shorten,
             access=SignedIn(),
             max_body=4 * LONGEST,
+            description=_SHORTEN,
         )
     )
+
+
+_SHORTEN = Description(
+    summary="Make a short address",
+    tag="Small interfaces",
+    body=Body(members(("url",), url={"type": "string", "minLength": 1}), BOTH),
+    answers={200: Answer("The path with a short query.", result(TEXT), BOTH)},
+    refuses=(400, 403, 406, 415),
+)
 
 
 def shorten(request: Request) -> Response:
