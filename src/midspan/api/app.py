@@ -34,6 +34,7 @@ from midspan.api.errors import (
 )
 from midspan.api.inbound import Inbound
 from midspan.api.negotiation import error_form
+from midspan.api.openapiroute import OpenApi
 from midspan.api.parts import ApiParts
 from midspan.api.request import NOBODY, Request, base_url, client_address, query_pairs
 from midspan.api.response import Response, redirect
@@ -141,7 +142,11 @@ class Application:
         self.parts = parts
         self.sessions = Sessions(parts.records, parts.clock, parts.ids)
         self.tokens = Tokens(parts.records, parts.clock, parts.ids)
-        own = (*routes(self.sessions, self.tokens), *BatchApi(self).routes())
+        own = (
+            *routes(self.sessions, self.tokens),
+            *BatchApi(self).routes(),
+            *OpenApi(lambda: self.router.routes()).routes(),
+        )
         self.router = Router((*own, *parts.extra_routes))
         self._certificates = ClientCertificates(parts)
         self._authenticator = Authenticator(parts, self.sessions, self.tokens, self._certificates)

@@ -23,13 +23,12 @@ from midspan.api.description import (
     query,
     ref,
     result,
-    segment,
 )
 from midspan.api.negotiation import response_form
 from midspan.api.request import Request
 from midspan.api.response import Response
 from midspan.api.router import Handler, Route, SignedIn, versioned
-from midspan.api.table import PAGE, answer, page_links, warning_header
+from midspan.api.table import NO_BODY, PAGE, STRICT, SYS_ID, answer, page_links, warning_header
 from midspan.api.tableread import open_table, read_page
 from midspan.api.tablerequest import (
     PREFIX,
@@ -65,7 +64,6 @@ def attachment_routes() -> tuple[Route, ...]:
 
 
 _TAG = "Attachment API"
-_SYS_ID = segment("sys_id", "Id of the attachment.", {"type": "string", "minLength": 1})
 _SHOWN = {
     "allOf": [
         ref("Record"),
@@ -79,8 +77,6 @@ _SHOWN = {
 }
 _METADATA = result(_SHOWN)
 _MADE = Answer("Its metadata.", _METADATA, BOTH, ("Location", "X-Midspan-Warning"))
-_NO_BODY = header("X-no-response-body", "Answer without the metadata.", {"type": "boolean"})
-_STRICT = header("X-Midspan-Strict", "Refuse what would be left out.", {"type": "boolean"})
 _LIST = Description(
     summary="List attachments",
     tag=_TAG,
@@ -98,7 +94,7 @@ _LIST = Description(
 _GET = Description(
     summary="Read the metadata of an attachment",
     tag=_TAG,
-    parameters=(_SYS_ID,),
+    parameters=(SYS_ID,),
     answers={200: Answer("Its metadata.", _METADATA, BOTH)},
     refuses=(400, 403, 404, 406),
 )
@@ -106,7 +102,7 @@ _FILE = Description(
     summary="Download a file",
     tag=_TAG,
     parameters=(
-        _SYS_ID,
+        SYS_ID,
         header("Range", "Bytes that are wanted: bytes=0-99."),
         header("If-Range", "ETag of the file that the range is meant for."),
     ),
@@ -127,7 +123,7 @@ _PLACE = (
 _CREATE = Description(
     summary="Attach the body as a file",
     tag=_TAG,
-    parameters=(*_PLACE, _NO_BODY, _STRICT),
+    parameters=(*_PLACE, NO_BODY, STRICT),
     body=Body(TEXT, (ANY_TYPE,)),
     answers={201: _MADE},
     refuses=(400, 403, 404, 406, 415),
@@ -135,7 +131,7 @@ _CREATE = Description(
 _UPLOAD = Description(
     summary="Attach a file of a form",
     tag=_TAG,
-    parameters=(_NO_BODY, _STRICT),
+    parameters=(NO_BODY, STRICT),
     body=Body(
         members(
             ("table_name", "table_sys_id", "uploadFile"),
@@ -151,7 +147,7 @@ _UPLOAD = Description(
 _RENAME = Description(
     summary="Rename an attachment",
     tag=_TAG,
-    parameters=(_SYS_ID, _STRICT),
+    parameters=(SYS_ID, STRICT),
     body=Body(members(("file_name",), file_name={"type": "string", "minLength": 1}), BOTH),
     answers={204: Answer("It has the new name.", headers=("X-Midspan-Warning",))},
     refuses=(400, 403, 404, 415),
@@ -159,7 +155,7 @@ _RENAME = Description(
 _DELETE = Description(
     summary="Delete an attachment",
     tag=_TAG,
-    parameters=(_SYS_ID,),
+    parameters=(SYS_ID,),
     answers={204: Answer("Metadata and bytes are gone.")},
     refuses=(400, 403, 404),
 )

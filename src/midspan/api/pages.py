@@ -17,7 +17,7 @@ from midspan.api.related import related
 from midspan.api.request import Request
 from midspan.api.response import Response
 from midspan.api.router import Route, SignedIn
-from midspan.api.table import PAGE
+from midspan.api.table import PAGE, SYS_ID
 from midspan.api.tableread import open_table, read_page, read_record
 from midspan.api.tablerequest import Display, ListRequest, RowShape, read_list
 from midspan.api.tableview import Column, view_of
@@ -120,7 +120,7 @@ def _belonging(request: Request, name: str, query: str, limit: int) -> tuple[str
 _RECORD = Description(
     summary="Page of a record",
     tag="Pages",
-    parameters=(_TABLE, segment("sys_id", "Id of the record.")),
+    parameters=(_TABLE, SYS_ID),
     answers={200: page("Every readable field.")},
     refuses=(400, 403, 404),
 )

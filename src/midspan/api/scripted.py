@@ -23,13 +23,13 @@ from midspan.api.errors import (
     UnknownPath,
     UnsupportedMediaType,
 )
+from midspan.api.openapi import is_admitted
 from midspan.api.request import MAX_PARAMETERS, NOBODY, Request
 from midspan.api.response import Response
 from midspan.api.router import HandlerDecides, Route, Router
 from midspan.formats import lenient_json, xml
 from midspan.kernel.errors import MidspanError, NotAuthenticated, NotAuthorized
 from midspan.kernel.telemetry import redact
-from midspan.records import ACCESS
 from midspan.sandbox import Limits, SandboxUnavailable, ScriptError
 from midspan.scripting import PerWrite, RestReply, RestRequest, ScriptRunner, serve
 from midspan.scripting.services import METHODS, SERVICES, Match, Resource
@@ -161,13 +161,9 @@ class ScriptedRest:
             return
         if request.identity is NOBODY:
             raise NotAuthenticated("User Not Authenticated")
-        if not resource.rules:
-            return
         snapshot = request.snapshot
-        known = snapshot.part(ACCESS).by_id
-        rules = [rule for rule in resource.rules if rule in known and known[rule].kind != "record"]
         access = request.parts.records.access(request.actor, snapshot, request.parts.clock.now())
-        if not access.grants(rules):
+        if not is_admitted(resource, snapshot, access):
             raise NotAuthorized("User Not Authorized", detail="Failed API level ACL Validation")
 
 

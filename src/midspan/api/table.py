@@ -112,6 +112,8 @@ _DISPLAY = query(
     "Stored values, what people see, or both.",
     one_of("false", "true", "all"),
 )
+STRICT = header("X-Midspan-Strict", "Refuse what would be left out with a warning.", FLAG)
+NO_BODY = header("X-no-response-body", "Answer without a body.", FLAG)
 _TINY = query("sysparm_tiny", "Short address that stands for other parameters.")
 _CATEGORY = query("sysparm_query_category", "Taken and not used.")
 _SHAPE = (
@@ -120,13 +122,13 @@ _SHAPE = (
     query("sysparm_exclude_reference_link", "Leave out the links of references.", FLAG),
     query("sysparm_view", "Taken and not used."),
     query("sysparm_query_no_domain", "Taken and not used.", FLAG),
-    header("X-Midspan-Strict", "Refuse what would be left out with a warning.", FLAG),
+    STRICT,
 )
 _WRITE = (
     *_SHAPE,
     query("sysparm_input_display_value", "Values are what people see: labels, local times.", FLAG),
     query("sysparm_suppress_auto_sys_field", "Take sys_created_on and its like; admins.", FLAG),
-    header("X-no-response-body", "Answer without the record.", FLAG),
+    NO_BODY,
 )
 PAGE = (
     _QUERY,
@@ -139,7 +141,7 @@ PAGE = (
 )
 STATS = (_QUERY, _DISPLAY, _CATEGORY, _TINY)
 _TAG = "Table API"
-_SYS_ID = segment("sys_id", "Id of the record.", {"type": "string", "minLength": 1})
+SYS_ID = segment("sys_id", "Id of the record.", {"type": "string", "minLength": 1})
 _RECORD = result(ref("{table}"))
 _INPUT = Body(ref("{table}.input"), BOTH)
 _WARNS = "X-Midspan-Warning"
@@ -185,7 +187,7 @@ _GET = Description(
     tag=_TAG,
     each=Each.TABLE,
     right="read",
-    parameters=(_SYS_ID, *_SHAPE, _TINY),
+    parameters=(SYS_ID, *_SHAPE, _TINY),
     answers={200: Answer("The record.", _RECORD, BOTH, (_WARNS,))},
     refuses=(400, 403, 404, 406),
 )
@@ -258,7 +260,7 @@ _UPDATE = Description(
     tag=_TAG,
     each=Each.TABLE,
     right="write",
-    parameters=(_SYS_ID, *_WRITE),
+    parameters=(SYS_ID, *_WRITE),
     body=_INPUT,
     answers={200: Answer("The record as it became.", _RECORD, BOTH, (_WARNS,))},
     refuses=(400, 403, 404, 406, 409, 415),
@@ -295,7 +297,7 @@ _DELETE = Description(
     tag=_TAG,
     each=Each.TABLE,
     right="delete",
-    parameters=(_SYS_ID,),
+    parameters=(SYS_ID,),
     answers={204: Answer("It is gone.")},
     refuses=(400, 403, 404, 409),
 )

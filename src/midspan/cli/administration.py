@@ -127,6 +127,23 @@ def tables(
     show(rows, columns, as_json=as_json, title=f"{found['name']} {found['extends']}".strip())
 
 
+def openapi(
+    tables: Annotated[
+        list[str] | None, typer.Argument(metavar="[TABLE]...", help="Only these tables.")
+    ] = None,
+    url: Url = DEFAULT_URL,
+    user: User = "admin",
+) -> None:
+    """Print an OpenAPI 3.1 document of what the user may do."""
+    from midspan.cli.client import Client
+
+    with Client(Connection(url, user)) as client:
+        made = client.document(
+            "/api/now/doc/openapi", doing="Describing", tables=",".join(tables or ())
+        )
+    sys.stdout.buffer.write(made + b"\n")
+
+
 def _new_password(user_name: str) -> str:
     given = os.environ.get(NEW_PASSWORD)
     if given is not None:

@@ -66,6 +66,14 @@ class Client:
         with working(doing):
             return self._result("GET", path, params=given)
 
+    def document(self, path: str, *, doing: str = "Asking", **parameters: str) -> bytes:
+        """Return the body of a GET of a whole path; empty parameters are left out."""
+        given = {name: value for name, value in parameters.items() if value}
+        with working(doing), self._translated():
+            response = self._http.get(path, params=given)
+        _check(response)
+        return response.content
+
     def post(self, path: str, body: object = None, *, doing: str = "Asking") -> Any:
         """Return the result of a POST of ``body`` as JSON; ``doing`` as for ``get``."""
         with working(doing):

@@ -50,6 +50,7 @@ for command in (
     states.reset,
     administration.doctor,
     administration.tables,
+    administration.openapi,
 ):
     app.command()(command)
 app.add_typer(mid.group, name="mid")

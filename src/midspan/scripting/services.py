@@ -66,6 +66,11 @@ class ServiceTable:
 
     def __init__(self) -> None:
         self._root = _Node()
+        self._resources: list[tuple[str, Resource]] = []
+
+    def resources(self) -> tuple[tuple[str, Resource], ...]:
+        """Return every resource with its path, in the order in which they were added."""
+        return tuple(self._resources)
 
     def add(self, path: str, resource: Resource) -> None:
         """Put a resource at a path; the first one there stays."""
@@ -78,7 +83,9 @@ class ServiceTable:
                 node = node.any
             else:
                 node = node.fixed.setdefault(segment, _Node())
-        node.resources.setdefault(resource.method, (resource, tuple(names)))
+        if resource.method not in node.resources:
+            node.resources[resource.method] = (resource, tuple(names))
+            self._resources.append(("/" + "/".join(_segments(path)), resource))
 
     def find(self, method: str, path: str) -> Match:
         """Return what a decoded path leads to; no resource and no methods when it is unknown."""

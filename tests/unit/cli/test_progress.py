@@ -18,8 +18,10 @@ from typer.main import get_command
 
 from midspan.cli.commands import app
 
-WITHOUT_JSON = {"serve", "demo", "chat-receiver", "mid enrol", "mid run", "mid status"}
-"""They print no table: they run until they are stopped, or are the agent's own."""
+WITHOUT_JSON = {
+    "serve", "demo", "chat-receiver", "openapi", "mid enrol", "mid run", "mid status",
+}  # fmt: skip
+"""They print no table: they run until they are stopped, print JSON alone, or are the agent's own."""
 GUARD = 120
 
 

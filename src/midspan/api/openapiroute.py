@@ -1,0 +1,83 @@
+"""``/api/now/doc/openapi``: the OpenAPI document of whoever asks.
+
+The path is beside ``/api/now/doc/table/schema``, the other list that connectors ask for. As links
+do, the document follows the version of the request: below ``/api/now/v1`` its paths have ``v1``.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+
+import orjson
+
+from midspan.api.description import Answer, Description, query
+from midspan.api.errors import NotAcceptable
+from midspan.api.negotiation import preferred
+from midspan.api.openapi import Seen, document
+from midspan.api.request import Request
+from midspan.api.response import JSON, Response
+from midspan.api.router import Route, SignedIn, api_version, versioned
+from midspan.api.table import warning_header
+from midspan.records import Snapshot
+from midspan.security import Access
+from midspan_sdk.version import __version__
+
+_MOST_DOCUMENTS = 32
+_DOCUMENT = Description(
+    summary="This document",
+    tag="Small interfaces",
+    parameters=(query("tables", "Names of the only tables that are wanted, with commas between."),),
+    answers={200: Answer("OpenAPI 3.1.", {"type": "object"}, headers=("X-Midspan-Warning",))},
+    refuses=(400, 406),
+)
+
+
+class OpenApi:
+    """Makes the document once for each configuration and actor, and keeps it compressed."""
+
+    def __init__(self, routes: Callable[[], Iterable[Route]]) -> None:
+        self.all_routes = routes
+
+    def routes(self) -> tuple[Route, ...]:
+        """Return the route of the document in all its versions."""
+        return versioned(
+            Route(
+                name="openapi",
+                methods=("GET",),
+                path="/api/now/doc/openapi",
+                handler=self.show,
+                access=SignedIn(),
+                description=_DOCUMENT,
+            )
+        )
+
+    def show(self, request: Request) -> Response:
+        """Answer what the caller may do."""
+        if preferred(request.headers.get("accept", ""), ("json",)) is None:
+            raise NotAcceptable("Not acceptable", hint="Accept application/json.")
+        snapshot = request.snapshot
+        access = request.parts.records.access(request.actor, snapshot, request.parts.clock.now())
+        given = request.parameter("tables")
+        names = frozenset(name.strip() for name in given.split(",") if name.strip())
+        known = frozenset(name for name in names if name in snapshot.dictionary)
+        shelf = snapshot.derive(_Shelf, self)
+        packed = shelf.document(access, api_version(request.path), known if names else None)
+        warnings = [f"There is no table {name[:80]}" for name in sorted(names - known)]
+        return Response(200, zlib.decompress(packed), JSON, warning_header(warnings))
+
+
+class _Shelf:
+    """The documents that were made under one configuration; the last 32 of them are kept."""
+
+    def __init__(self, snapshot: Snapshot, surface: OpenApi) -> None:
+        self._snapshot = snapshot
+        self._surface = surface
+        self.document = lru_cache(maxsize=_MOST_DOCUMENTS)(self._packed)
+
+    def _packed(self, access: Access, version: str, tables: frozenset[str] | None) -> bytes:
+        """Return the document as compressed JSON: a few megabytes that shrink to a twentieth."""
+        seen = Seen(snapshot=self._snapshot, access=access, version=version, tables=tables)
+        made = document(self._surface.all_routes(), seen, __version__)
+        return zlib.compress(orjson.dumps(made), level=1)
