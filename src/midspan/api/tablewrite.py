@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-import orjson
-
 from midspan.api.displayvalue import Locale, locale_of
 from midspan.api.tablerequest import WriteRequest
 from midspan.dictionary import Field, Storage, Table
 from midspan.dictionary.values import canonical
-from midspan.formats import JsonValue, dates
+from midspan.formats import JsonValue, dates, lenient_json
 from midspan.formats.datepattern import compile_pattern
 from midspan.kernel.errors import InvalidValue
 from midspan.records import PROPERTIES, RecordTransaction
@@ -105,8 +103,8 @@ def as_text(value: JsonValue, *, display: bool = False) -> str:
 
     >>> as_text(True), as_text(None), as_text(1), as_text(2.5), as_text({"value": "x"})
     ('true', '', '1', '2.5', 'x')
-    >>> as_text(["a", "b"]), as_text({"a": 1})
-    ('a,b', '{"a":1}')
+    >>> as_text(["a", "b"]), as_text({"a": 2**70})
+    ('a,b', '{"a":1180591620717411303424}')
     """
     match value:
         case None:
@@ -142,7 +140,7 @@ def _object_text(value: Mapping[str, JsonValue], *, display: bool) -> str:
             return as_text(value[name])
     if "link" in value and isinstance(value["link"], str):
         return value["link"].rstrip("/").rpartition("/")[2]
-    return orjson.dumps(value).decode()
+    return lenient_json.dumps(value).decode()  # which writes integers of any length, too
 
 
 def _first_fit(text: str, *readers: Callable[[], str]) -> str:

@@ -21,7 +21,7 @@ from midspan.cli.commands import app
 WITHOUT_JSON = {
     "serve", "demo", "chat-receiver", "openapi", "mid enrol", "mid run", "mid status",
 }  # fmt: skip
-"""They print no table: they run until they are stopped, print JSON alone, or are the agent's own."""
+"""They print no table: they run until they are stopped, print JSON, or are the agent's own."""
 GUARD = 120
 
 
