@@ -45,7 +45,6 @@ from midspan.api.tinyurl import expanded
 from midspan.api.tokens import Tokens
 from midspan.api.waiting import Disconnected, in_thread
 from midspan.kernel.errors import (
-    MalformedBody,
     MidspanError,
     NotAuthenticated,
     Unavailable,
@@ -413,11 +412,9 @@ async def _read_body(request: Request, receive: Receive, limit: int) -> bytes:
         BodyTooLarge: it announces or brings more.
         MalformedBody: the announced length is no number.
     """
-    announced = request.headers.get("content-length", "0")
-    if not announced.isdecimal():
-        raise MalformedBody("Content-Length is not a number")
-    if int(announced) > limit:
-        raise BodyTooLarge(int(announced), limit)
+    announced = request.announced or 0
+    if announced > limit:
+        raise BodyTooLarge(announced, limit)
     chunks: list[bytes] = []
     size = 0
     async for chunk in _chunks(receive):

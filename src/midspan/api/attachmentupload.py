@@ -42,7 +42,7 @@ async def create_from_body(request: Request) -> Response:
         warnings = _checked(request, {**given, "Content-Type": kind})
         new = _new(request, given, given["file_name"], kind)
         upload = await in_thread(
-            request.parts.attachments.open, request.actor, new, announced=_announced(request)
+            request.parts.attachments.open, request.actor, new, announced=request.announced
         )
         async with _taken_back(upload):
             async for piece in stream:
@@ -114,7 +114,7 @@ class _FormTaker:
         more = {name: self._fields.get(name, "") for name in ("encryption_context",)}
         self.warnings = _checked(self._request, {**given, "filename": file.name}, more)
         new = _new(self._request, given, file.name, file.content_type or UNKNOWN_TYPE)
-        size = _announced(self._request)
+        size = self._request.announced
         return await in_thread(
             self._request.parts.attachments.open,
             self._request.actor,
@@ -152,15 +152,6 @@ def _new(request: Request, given: dict[str, str], name: str, kind: str) -> NewFi
     return NewFile(
         table=given["table_name"], record=given["table_sys_id"], name=name, content_type=kind
     )
-
-
-def _announced(request: Request) -> int | None:
-    text = request.headers.get("content-length", "")
-    if not text:
-        return None
-    if not (text.isascii() and text.isdecimal()):
-        raise MalformedBody("Content-Length is not a number")
-    return int(text[:18])
 
 
 async def _take(upload: Upload, data: bytes) -> None:

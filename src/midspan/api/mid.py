@@ -384,9 +384,9 @@ class _OtherProtocol(MalformedBody):
 
 
 async def _read(request: Request, limit: int) -> bytes:
-    announced = request.headers.get("content-length", "0")
-    if announced.isdecimal() and int(announced) > limit:
-        raise BodyTooLarge(int(announced), limit)
+    announced = request.announced or 0
+    if announced > limit:
+        raise BodyTooLarge(announced, limit)
     parts: list[bytes] = []
     size = 0
     if request.stream is not None:

@@ -12,7 +12,7 @@ from msgspec import Struct, structs
 from starlette.datastructures import Headers
 
 from midspan.api.parts import ApiParts
-from midspan.kernel.errors import InvalidRequest
+from midspan.kernel.errors import InvalidRequest, MalformedBody
 from midspan.records import PROPERTIES, Snapshot
 from midspan.security import GUEST, Actor, Limit, OriginRule
 
@@ -95,6 +95,20 @@ class Request(Struct, frozen=True):
     def header_flag(self, name: str) -> bool:
         """Tell whether a header is ``true``, in any case."""
         return self.headers.get(name, "").strip().lower() == _TRUE
+
+    @property
+    def announced(self) -> int | None:
+        """How many bytes the body is said to have; None when nothing is said.
+
+        Raises:
+            MalformedBody: it is not a number.
+        """
+        text = self.headers.get("content-length", "")
+        if not text:
+            return None
+        if not (text.isascii() and text.isdecimal()):
+            raise MalformedBody("Content-Length is not a number")
+        return int(text[:18])  # more digits say nothing more, and int() refuses thousands
 
     def property(self, name: str, default: str = "") -> str:
         """Return a system property; ``default`` when it is not set or empty."""

@@ -172,21 +172,28 @@ def check_walks(plan: ReadPlan) -> None:
         InvalidRequest: names the number and the limit.
     """
     paths = [*plan.columns, *(sort.path for sort in plan.order), *paths_of(plan.condition)]
+    deepest = max((len(path.steps) - 1 for path in paths), default=0)
+    if deepest > MOST_WALKS:  # the names of all steps of a very long walk would fill the memory
+        raise _too_many_walks(deepest)
     walked = {path.name.rpartition(".")[0] for path in paths}
     for name in list(walked):
         parts = name.split(".")
         walked.update(".".join(parts[:count]) for count in range(1, len(parts)))
     count = len(walked - {""})
     if count > MOST_WALKS:
-        raise InvalidRequest(
-            f"The request walks {count} references",
-            detail=f"At most {MOST_WALKS} are possible; ask for fewer dotted fields.",
-        )
+        raise _too_many_walks(count)
     for related in related_in(plan.condition):
         inside = ReadPlan(
             table=related.table, columns=(related.other,), condition=related.condition
         )
         check_walks(inside)
+
+
+def _too_many_walks(count: int) -> InvalidRequest:
+    return InvalidRequest(
+        f"The request walks {count} references",
+        detail=f"At most {MOST_WALKS} are possible; ask for fewer dotted fields.",
+    )
 
 
 def read_record(
