@@ -49,6 +49,9 @@ fix: setup  ## Format, and repair what the linter can.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+fuzz: setup  ## Send 100,000 hostile requests to an instance in process; ARGS='5000 --seed 7' for others.
+	$(BIN)/python tests/fuzz/siege.py $(ARGS)
+
 lock:  ## Renew requirements.lock from requirements.in; names no registry host.
 	uv pip compile --python-version 3.11 --universal --generate-hashes --no-annotate --no-emit-index-url \
 	  --no-emit-find-links --custom-compile-command "make lock" requirements.in -o requirements.lock
@@ -62,4 +65,4 @@ clients-lock:  ## Renew the locks of tests/clients from their .in files and pack
 bench: setup  ## Measure against the limit of the same machine, in one run.
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
-.PHONY: help setup demo serve test test-system system-programs clients clients-lock lint fix lock bench
+.PHONY: help setup demo serve test test-system system-programs clients clients-lock lint fix fuzz lock bench

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -123,12 +124,21 @@ class _Exchange:
         if self.stream is not None:
             return self._reply(stream=bytes(self.stream))
         if self.body is not None:
-            return self._reply(value=orjson.loads(self.body), has_value=True)
+            return self._reply(value=_read(self.body), has_value=True)
         return self._reply(value=value, has_value=value is not None)
 
     def _reply(self, **content: Any) -> RestReply:
         status = 200 if self.status is None else _status(self.status)
         return RestReply(status=status, headers=self.headers, content_type=self.type, **content)
+
+
+def _read(text: str) -> JsonValue:
+    """Read what the worker wrote as JSON; in it may be half a character, which orjson refuses."""
+    try:
+        value: JsonValue = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        value = json.loads(text)
+    return value
 
 
 def serve(

@@ -563,3 +563,11 @@ def test_half_a_character_in_an_answer_harms_nobody(acme: Acme) -> None:
     answer = acme.ask(acme.serve("return {a: 'x\\ud800y'};"))
     assert answer.status_code == 200
     assert answer.json()["result"]["a"].startswith("x")
+
+
+def test_half_a_character_that_came_in_may_go_out_again(acme: Acme) -> None:
+    path = acme.serve("response.setBody({a: request.body.data.a});", "POST")
+    headers = {"content-type": "application/json"}
+    answer = acme.ask(path, "POST", content=b'{"a": "x\\ud800y"}', headers=headers)
+    assert answer.status_code == 200
+    assert answer.json()["result"]["a"].startswith("x")
