@@ -105,9 +105,9 @@ def _routes(router: Router, cases: Iterable[Any]) -> Iterator[str]:
         if route.path.startswith(("/api/now/v1/", "/api/now/v2/")) or not _is_wire(route):
             continue
         described = route.description.parameters if route.description else ()
-        names = [each.name for each in described if each.place != "path"]
+        known = [each.name for each in described if each.place != "path"]
         held = sent[route.name]
-        shown = [name if name.lower() in held else f"[{name}]" for name in sorted(names)]
+        shown = [name if name.lower() in held else f"[{name}]" for name in sorted(known)]
         answers = " ".join(str(status) for status in sorted(statuses[route.name]))
         yield _line(
             f"{', '.join(route.methods)} `{route.path}`",

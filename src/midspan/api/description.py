@@ -30,6 +30,7 @@ NUMBER: Schema = {"type": "integer", "minimum": 0}
 ANYTHING: Schema = {}
 SYS_ID: Schema = {"type": "string", "minLength": 1, "maxLength": 255}
 REF = "#/components/schemas/"
+_STRUCT = "struct"
 
 
 class Each(StrEnum):
@@ -142,15 +143,37 @@ def result(schema: Schema) -> Schema:
 
 
 def struct(kind: type[Struct]) -> Schema:
-    """Return the schema of a struct, whole, without references."""
-    (top,), known = msgspec.json.schema_components((kind,), ref_template="{name}")
-    whole: Schema = _inlined(top, known)
-    return whole
+    """Return what stands for the schema of a struct until ``filled`` makes it."""
+    return {_STRUCT: kind}
+
+
+def filled(schema: Any, table: str = "") -> Any:
+    """Return a schema with the name of its table in the references, and with those of structs.
+
+    >>> filled(result(ref("{table}.input")), "incident")["properties"]
+    {'result': {'$ref': '#/components/schemas/incident.input'}}
+    """
+    if isinstance(schema, list):
+        return [filled(one, table) for one in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    if _STRUCT in schema:
+        return _whole(schema[_STRUCT])
+    return {
+        name: value.replace("{table}", table) if name == "$ref" else filled(value, table)
+        for name, value in schema.items()
+    }
 
 
 def page(text: str) -> Answer:
     """Return the answer that is a page for people."""
     return Answer(text, TEXT, (HTML,))
+
+
+def _whole(kind: type[Struct]) -> Any:
+    """Return the schema of a struct, without references."""
+    (top,), known = msgspec.json.schema_components((kind,), ref_template="{name}")
+    return _inlined(top, known)
 
 
 def _inlined(schema: Any, known: Mapping[str, Any]) -> Any:

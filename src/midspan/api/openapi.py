@@ -23,13 +23,14 @@ from midspan.api.description import (
     Description,
     Each,
     Parameter,
+    filled,
     members,
     ref,
 )
 from midspan.api.openapitables import VALUES, TableRights, TableSchemas, rights_of
 from midspan.api.router import HandlerDecides, Public, Role, Route, api_version
-from midspan.records import ACCESS, Snapshot
-from midspan.scripting.services import SERVICES, Resource
+from midspan.records import Snapshot
+from midspan.scripting.services import SERVICES, Resource, is_admitted
 from midspan.security import Access
 
 _METHODS = ("GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE")
@@ -245,16 +246,6 @@ def services(seen: Seen) -> Iterator[tuple[str, Resource]]:
             yield path, resource
 
 
-def is_admitted(resource: Resource, snapshot: Snapshot, access: Access) -> bool:
-    """Tell whether a signed-in actor may ask a resource: one of the listed rules grants it."""
-    if not resource.signed_in or not resource.rules:
-        return True
-    known = snapshot.part(ACCESS).by_id
-    return access.grants(
-        rule for rule in resource.rules if rule in known and known[rule].kind != "record"
-    )
-
-
 def _service(path: str, resource: Resource) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": f"scripted.{resource.method}.{path}",
@@ -339,20 +330,8 @@ def _answer(answer: Answer, table: str) -> dict[str, Any]:
 
 def _content(schema: Any, media: Iterable[str], table: str) -> dict[str, Any]:
     """Return a body in its forms; XML has the same members as elements, which needs no schema."""
-    filled = _filled(schema, table)
-    return {each: {} if each == XML else {"schema": filled} for each in media}
-
-
-def _filled(schema: Any, table: str) -> Any:
-    """Put the table's name in the references of a schema."""
-    if isinstance(schema, list):
-        return [_filled(one, table) for one in schema]
-    if not isinstance(schema, Mapping):
-        return schema
-    return {
-        name: value.replace("{table}", table) if name == "$ref" else _filled(value, table)
-        for name, value in schema.items()
-    }
+    made = filled(schema, table)
+    return {each: {} if each == XML else {"schema": made} for each in media}
 
 
 def _as_parameter(parameter: Parameter) -> dict[str, Any]:

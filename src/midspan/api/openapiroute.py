@@ -15,7 +15,6 @@ import orjson
 from midspan.api.description import Answer, Description, query
 from midspan.api.errors import NotAcceptable
 from midspan.api.negotiation import preferred
-from midspan.api.openapi import Seen, document
 from midspan.api.request import Request
 from midspan.api.response import JSON, Response
 from midspan.api.router import Route, SignedIn, api_version, versioned
@@ -78,6 +77,8 @@ class _Shelf:
 
     def _packed(self, access: Access, version: str, tables: frozenset[str] | None) -> bytes:
         """Return the document as compressed JSON: a few megabytes that shrink to a twentieth."""
+        from midspan.api.openapi import Seen, document  # noqa: PLC0415 - few starts need it
+
         seen = Seen(snapshot=self._snapshot, access=access, version=version, tables=tables)
         made = document(self._surface.all_routes(), seen, __version__)
         return zlib.compress(orjson.dumps(made), level=1)

@@ -23,7 +23,6 @@ from midspan.api.errors import (
     UnknownPath,
     UnsupportedMediaType,
 )
-from midspan.api.openapi import is_admitted
 from midspan.api.request import MAX_PARAMETERS, NOBODY, Request
 from midspan.api.response import Response
 from midspan.api.router import HandlerDecides, Route, Router
@@ -32,7 +31,7 @@ from midspan.kernel.errors import MidspanError, NotAuthenticated, NotAuthorized
 from midspan.kernel.telemetry import redact
 from midspan.sandbox import Limits, SandboxUnavailable, ScriptError
 from midspan.scripting import PerWrite, RestReply, RestRequest, ScriptRunner, serve
-from midspan.scripting.services import METHODS, SERVICES, Match, Resource
+from midspan.scripting.services import METHODS, SERVICES, Match, Resource, is_admitted
 
 ROUTE = "scripted_rest"
 _TOLD = (*METHODS, "OPTIONS", "TRACE")

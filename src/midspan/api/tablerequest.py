@@ -19,8 +19,6 @@ from midspan.query import And, Operator, Query, Term, Unknown, both, parse
 
 DEFAULT_LIMIT = 10_000
 LARGEST_NUMBER = 2**31 - 1
-MOST_PARTS = 4_000
-"""Conditions and sort keys of one query."""
 PREFIX = "sysparm_"
 KNOWN = frozenset(
     {
@@ -135,30 +133,14 @@ def read_query(
     """Read ``sysparm_query`` joined with the ``column=value`` parameters of any read.
 
     The second part says what becomes of unknown names, the third is the warnings.
-
-    Raises:
-        InvalidRequest: the query has more parts than a database can plan in a moment.
     """
-    text = request.parameter(f"{PREFIX}query")
-    _check_length(text)
-    query = parse(text)
+    query = parse(request.parameter(f"{PREFIX}query"))
     terms, warnings = _filters(request.query, dictionary, table)
     if terms:
         condition = both(query.condition, And(tuple(terms)))
         query = msgspec.structs.replace(query, condition=condition)
     nothing = request.property_flag("glide.invalid_query.returns_no_rows")
     return query, Unknown.NOTHING if nothing else Unknown.IGNORE, warnings
-
-
-def _check_length(query: str) -> None:
-    """SQLite takes time by the square of the number of conditions: 0.5 s for 4,000, minutes for
-    those of a megabyte."""
-    parts = query.count("^") - 2 * query.count("^^") + 1
-    if parts > MOST_PARTS:
-        raise InvalidRequest(
-            f"The query has {parts} parts",
-            detail=f"At most {MOST_PARTS} are possible; an IN takes any number of values.",
-        )
 
 
 def read_write(request: Request) -> WriteRequest:

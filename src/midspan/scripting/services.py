@@ -8,8 +8,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from midspan.records import SnapshotPart
+from midspan.records import ACCESS, Snapshot, SnapshotPart
 from midspan.sandbox import Script
+from midspan.security import Access
 from midspan.storage import Statements, Transaction
 
 DEFAULT_FORMATS = ("application/json", "application/xml", "text/xml")
@@ -35,6 +36,16 @@ class Resource(Struct, frozen=True, kw_only=True):
     def script(self) -> Script:
         """The script under the name that errors report."""
         return Script(f"sys_ws_operation.{self.sys_id}.operation_script", self.text)
+
+
+def is_admitted(resource: Resource, snapshot: Snapshot, access: Access) -> bool:
+    """Tell whether a signed-in actor may ask a resource: one of its listed rules grants it."""
+    if not resource.signed_in or not resource.rules:
+        return True
+    known = snapshot.part(ACCESS).by_id
+    return access.grants(
+        rule for rule in resource.rules if rule in known and known[rule].kind != "record"
+    )
 
 
 class Match(Struct, frozen=True):

@@ -230,7 +230,7 @@ def test_it_is_made_once_for_a_configuration(site: Site, monkeypatch: pytest.Mon
         times["made"] += 1
         return document(*given)
 
-    monkeypatch.setattr("midspan.api.openapiroute.document", counting)
+    monkeypatch.setattr("midspan.api.openapi.document", counting)
     first = site.send("GET", PATH, user="ann")
     again = site.send("GET", PATH, user="ann")
     assert (first.status_code, times["made"]) == (200, 1)

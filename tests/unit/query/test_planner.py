@@ -319,3 +319,14 @@ def test_having_takes_numbers_for_counts_and_values_for_extremes() -> None:
     ]
     with pytest.raises(InvalidQuery):
         having(HavingTerm("COUNT", None, Operator.EQUALS, "x"), unknown=Unknown.REFUSE)
+
+
+def test_a_read_has_at_most_4000_conditions_and_keys() -> None:
+    """SQLite would take the square of their number in time, whoever wrote the query."""
+    most = "^OR".join(["state=1"] * 3_999) + "^ORDERBYnumber"
+    assert plan_read(DICTIONARY, "task", parse(most)).warnings == ()
+    for more in ("^state=2", "^NQstate=2", "^ORDERBYstate", "^ no term"):
+        with pytest.raises(InvalidRequest, match="has 4001 parts"):
+            plan_read(DICTIONARY, "task", parse(most + more))
+        with pytest.raises(InvalidRequest, match="has 4001 parts"):
+            plan_aggregate(DICTIONARY, "task", parse(most + more), [("COUNT", None)])
