@@ -103,6 +103,14 @@ QUERIES = (
     "GOTOnumber>=INC^stateSAMEASpriority^stateNSAMEASpriority^impactGT_FIELDurgency",
     "sys_idINSTANCEOFtask^sys_class_nameINSTANCEOFnosuch",
 )
+FIELDS = ("short_description", "number", "state", "active", "opened_at", "sys_created_on",
+          "caller_id", "caller_id.name", "assigned_to.manager.email", "watch_list", "sys_id",
+          "business_duration", "work_notes", "user_password", "sys_class_name", "sys_tags",
+          "size_bytes", "cost", "name", "sys_mod_count", "nosuch")  # fmt: skip
+OPERATORS = ("=", "!=", ">", ">=", "<", "<=", "IN", "NOT IN", "LIKE", "NOT LIKE", "STARTSWITH",
+             "ENDSWITH", "BETWEEN", "SAMEAS", "NSAMEAS", "GT_FIELD", "LT_OR_EQUALS_FIELD", "ON",
+             "NOTON", "MORETHAN", "LESSTHAN", "RELATIVEGT", "RELATIVELT", "INSTANCEOF", "DYNAMIC",
+             "VALCHANGES", "CHANGESFROM", "MATCH_PAT", "MATCH_RGX", "ISEMPTY")  # fmt: skip
 TRICKS: tuple[Callable[[str], str], ...] = (
     lambda path: path + ";x.css",
     lambda path: path.replace("/api", "/api;a=b", 1),
@@ -331,14 +339,16 @@ class Attacker:
         )
 
     def _aim(self, rng: random.Random, kind: str) -> tuple[Target, str]:
-        """Return a route and a method, mostly one that it has; bodies need one that takes them."""
+        """Return a route and a method, mostly one that it has and that takes such an attack."""
+        own = rng.random() < 0.95
         while True:
             target = rng.choices(self._targets, self._weights)[0]
             taking = sorted(_WITH_BODY & set(target.methods))
             if kind == "bodies" and taking:
                 return target, rng.choice(taking)
-            if kind != "bodies":
-                own = rng.random() < 0.95
+            if kind == "queries" and "sysparm_query" in target.parameters:
+                return target, "GET" if own else rng.choice(METHODS)
+            if kind not in ("bodies", "queries"):
                 return target, rng.choice(target.methods if own else METHODS)
 
     def _path(self, rng: random.Random, target: Target, *, plain: bool) -> str:
@@ -369,10 +379,12 @@ class Attacker:
         return text + ending if rng.random() < 0.1 else text
 
     def _encoded_query(self, rng: random.Random, query: bytes) -> bytes:
-        terms = [rng.choice(QUERIES) for _ in range(rng.randrange(1, 4))]
-        if rng.random() < 0.5:
-            terms.append(f"short_description{rng.choice(('=', 'LIKE', 'IN', '>'))}{_nasty(rng)}")
-        name = rng.choice(("sysparm_query", "sysparm_query", "sysparm_having", "query"))
+        terms = [rng.choice(QUERIES) for _ in range(rng.randrange(3))]
+        terms += [
+            f"{rng.choice(FIELDS)}{rng.choice(OPERATORS)}{_nasty(rng)}"
+            for _ in range(rng.randrange(1, 3))
+        ]
+        name = rng.choice(("sysparm_query", "sysparm_query", "sysparm_query", "sysparm_having"))
         text = _encoded(rng.choice(("^", "^OR", "^NQ")).join(terms))
         return f"{name}={text}&".encode() + query
 

@@ -120,7 +120,7 @@ class Siege:
 
     def _is_open(self, attack: Attack) -> bool:
         """Tell whether the path, decoded once, is one of the public routes."""
-        path = unquote(attack.path.decode("latin-1"))
+        path = unquote(attack.path.decode("latin-1").partition("?")[0])
         return any(
             attack.method in methods and pattern.fullmatch(path) for methods, pattern in self._open
         )
@@ -163,9 +163,9 @@ def targets_of(app: Application) -> list[Target]:
 
 
 @contextmanager
-def fortress() -> Iterator[Application]:
-    """Open an instance with its users, keys and canaries."""
-    with open_instance(clock=ManualClock()) as instance:
+def fortress(database: str = "") -> Iterator[Application]:
+    """Open an instance with its users, keys and canaries, on SQLite or a PostgreSQL database."""
+    with open_instance(database, clock=ManualClock()) as instance:
         _fill(instance)
         app = instance.application()
         try:
@@ -250,9 +250,10 @@ def main() -> int:
     parser.add_argument("count", nargs="?", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first", type=int, default=0, help="number of the first attack")
+    parser.add_argument("--database", default="", help="URL of an empty PostgreSQL database")
     given = parser.parse_args()
     logging.disable(logging.CRITICAL)
-    with fortress() as app, asyncio.Runner() as runner:
+    with fortress(given.database) as app, asyncio.Runner() as runner:
         siege = Siege(app, given.seed)
         runner.run(siege.run(range(200)))  # what an idle instance has loaded
         siege.tally = Tally()

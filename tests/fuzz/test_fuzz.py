@@ -13,12 +13,13 @@ from midspan.security import SYSTEM
 from .hostile import RECORD, TRICKS, Attack, Attacker
 from .siege import ADMIN, CANARY, TABLES, Siege, fortress, targets_of
 
-COUNT = 5_000
+COUNT = 3_000
 
 
-@pytest.fixture(scope="module")
-def app() -> Iterator[Application]:
-    with fortress() as found:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def app(request: pytest.FixtureRequest) -> Iterator[Application]:
+    sqlite = request.param == "sqlite"
+    with fortress("" if sqlite else request.getfixturevalue("new_database")()) as found:
         yield found
 
 
