@@ -122,7 +122,8 @@ class Siege:
         """Tell whether the path, decoded once, is one of the public routes."""
         path = unquote(attack.path.decode("latin-1").partition("?")[0])
         return any(
-            attack.method in methods and pattern.fullmatch(path) for methods, pattern in self._open
+            (attack.method in methods or attack.kind == "override") and pattern.fullmatch(path)
+            for methods, pattern in self._open
         )
 
     async def send(self, attack: Attack) -> tuple[int, bytes]:
