@@ -201,14 +201,15 @@ class _Reader:
         text = part[2:] if alternative else part
         term = parse_term(text) or inline(text, self._inside)
         group = self._groups[-1]
-        open_terms = [terms for terms in group if not (terms and _is_block(terms[0]))]
-        if not (alternative and open_terms):
-            open_terms.append([])
-            group.append(open_terms[-1])
+        # The last ones that an alternative may join; to list all each time takes their square.
+        last = next((one for one in reversed(group) if not (one and _is_block(one[0]))), None)
+        if last is None or not alternative:
+            last = []
+            group.append(last)
         if term is None:
             self._invalid.append(part)
         else:
-            open_terms[-1].append(term)
+            last.append(term)
 
 
 def _split(text: str) -> list[str]:
