@@ -24,9 +24,12 @@ PAGE = ROOT / "docs" / "reference" / "parity.md"
 NAMES = {
     "attachment": "Attachment API",
     "batch": "Batch API",
+    "cors": "CORS rules",
     "current_user": "Who am I",
     "oauth": "Sign-in, OAuth 2.0, API keys",
+    "policy": "Access policies",
     "query": "Encoded queries",
+    "ratelimit": "Rate limits",
     "schema": "Tables and OpenAPI",
     "stats": "Aggregate API",
     "table": "Table API",

@@ -12,6 +12,17 @@ import orjson
 from msgspec import Struct
 
 from midspan.api.app import in_thread
+from midspan.api.description import (
+    TEXT,
+    Answer,
+    Body,
+    Description,
+    listed,
+    members,
+    result,
+    segment,
+    texts,
+)
 from midspan.api.request import Request
 from midspan.api.response import Response, json_response
 from midspan.api.router import Role, Route
@@ -38,7 +49,7 @@ class StateParts(Struct, frozen=True):
 
 def state_routes(parts: StateParts) -> tuple[Route, ...]:
     """Return the routes; all are for the role admin."""
-    surface = _States(parts)
+    surface, described = _States(parts), _descriptions()
 
     def route(name: str, method: str, path: str, handler: Callable[..., Any]) -> Route:
         return Route(
@@ -49,6 +60,7 @@ def state_routes(parts: StateParts) -> tuple[Route, ...]:
             access=Role("admin"),
             max_body=64 * 1024,
             cut_off=True,
+            description=described[name],
         )
 
     return (
@@ -58,6 +70,53 @@ def state_routes(parts: StateParts) -> tuple[Route, ...]:
         route("restore_snapshot", "POST", "/snapshots/{name}/restore", surface.restore),
         route("delete_snapshot", "DELETE", "/snapshots/{name}", surface.delete),
     )
+
+
+def _descriptions() -> dict[str, Description]:
+    state = texts("name", "created")
+    restored = members(
+        ("name", "created", "milliseconds"),
+        name=TEXT,
+        created=TEXT,
+        milliseconds={"type": "number", "minimum": 0},
+    )
+    named = segment("name", "The name of a snapshot")
+    tag = "Administration"
+    return {
+        "reset": Description(
+            summary="Go back to the state right after the start",
+            tag=tag,
+            answers={200: Answer("The state, and how long it took", result(restored))},
+            refuses=(404, 409, 503),
+        ),
+        "snapshots": Description(
+            summary="List the snapshots",
+            tag=tag,
+            answers={200: Answer("That of the start first", result(listed(state)))},
+            refuses=(409,),
+        ),
+        "snapshot": Description(
+            summary="Save the present state",
+            tag=tag,
+            body=Body(texts("name")),
+            answers={201: Answer("What was saved", result(state))},
+            refuses=(400, 409, 503),
+        ),
+        "restore_snapshot": Description(
+            summary="Go back to a snapshot",
+            tag=tag,
+            parameters=(named,),
+            answers={200: Answer("The state, and how long it took", result(restored))},
+            refuses=(404, 409, 503),
+        ),
+        "delete_snapshot": Description(
+            summary="Forget a snapshot",
+            tag=tag,
+            parameters=(named,),
+            answers={200: Answer("The snapshot that is gone", result(texts("name")))},
+            refuses=(404, 409),
+        ),
+    }
 
 
 class _States:

@@ -83,6 +83,7 @@ class RateCounts:
         self._clock = clock
         self._sql = Statements("midspan.security", "inbound", database.dialect)
         self._counters: dict[tuple[object, ...], _Counter] = {}
+        self._life = database.lives.now
         self._lock = threading.Lock()
         self._asking = threading.Lock()
         self._purged = float("-inf")
@@ -121,6 +122,7 @@ class RateCounts:
         """Add what was counted here to the database; learn what it has of that and of ``asked``."""
         with self._asking:
             with self._lock:
+                self._begin_anew_after_reset()
                 wanted = {each.sys_id: each for each in asked}
                 wanted |= {c.sys_id: c for c in self._counters.values() if c.own or c.refused}
                 # In one order on all nodes, so that they never wait for each other in a circle.
@@ -139,6 +141,7 @@ class RateCounts:
                 self._forget(self._window())
 
     def _find(self, charges: Sequence[Charge]) -> list[_Counter]:
+        self._begin_anew_after_reset()
         window = self._window()
         found = []
         for charge in charges:
@@ -150,6 +153,12 @@ class RateCounts:
                 counter = self._counters[key] = _Counter(sys_id, charge, window)
             found.append(counter)
         return found
+
+    def _begin_anew_after_reset(self) -> None:
+        """Drop what was counted before the database went back to another state."""
+        if self._life != self._database.lives.now:
+            self._life = self._database.lives.now
+            self._counters = {}
 
     def _decide(self, counters: list[_Counter]) -> Limit:
         """Let a request through that is counted already, or take it back."""

@@ -223,6 +223,7 @@ def test_most_requests_under_a_high_limit_write_nothing(site: Site, made: Made) 
 def test_a_request_that_cannot_be_counted_is_given_back(site: Site, made: Made) -> None:
     class Failing:
         dialect = site.instance.records.database.dialect
+        lives = site.instance.records.database.lives
 
         def write(self) -> None:
             raise ConnectionError("gone")
@@ -234,6 +235,19 @@ def test_a_request_that_cannot_be_counted_is_given_back(site: Site, made: Made) 
             counts.spend([charge])
     counts._database = site.instance.records.database
     assert [counts.spend([charge]).exceeded for _ in range(2)] == [False, True]
+
+
+def test_a_reset_takes_back_what_was_counted() -> None:
+    charge = Charge(rule("6" * 32, limit=1), user="u")
+    with opened("", ManualClock()) as site:
+        site.instance.keep_start()
+        counts = RateCounts(site.instance.records.database, site.clock)
+        assert [counts.spend([charge]).exceeded for _ in range(2)] == [False, True]
+        site.instance.reset()
+        counts.share()
+        assert site.rows("sys_rate_limit_count") == []
+        assert site.rows("sys_rate_limit_violation") == []
+        assert [counts.spend([charge]).exceeded for _ in range(2)] == [False, True]
 
 
 @pytest.mark.parametrize("limited", [1, 5, 199])
