@@ -115,6 +115,27 @@ def references_with_display_value_and_link() -> None:
 
 
 @check
+def joins() -> None:
+    users = connect().GlideRecord("sys_user")
+    calls = users.add_join_query("incident", join_table_field="caller_id")
+    calls.add_query("short_description", "Incident 3")
+    users.query()
+    equal([user.get_value("user_name") for user in users], ["ada"])
+
+
+@check
+def related_lists() -> None:
+    for count, called, name in ((">=1", "Incident 3", "ada"), ("=0", "", "reader")):
+        users = connect().GlideRecord("sys_user")
+        users.add_query("user_name", "IN", "ada,reader")
+        calls = users.add_rl_query("incident", "caller_id", count)
+        if called:
+            calls.add_query("short_description", called)
+        users.query()
+        equal([user.get_value("user_name") for user in users], [name])
+
+
+@check
 def more_than_one_page() -> None:
     for place in range(7):
         incident(short_description="pysnc page", description=str(place))
