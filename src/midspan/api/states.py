@@ -87,7 +87,7 @@ def _descriptions() -> dict[str, Description]:
             summary="Go back to the state right after the start",
             tag=tag,
             answers={200: Answer("The state, and how long it took", result(restored))},
-            refuses=(404, 409, 503),
+            refuses=(400, 409, 503),
         ),
         "snapshots": Description(
             summary="List the snapshots",
@@ -107,14 +107,14 @@ def _descriptions() -> dict[str, Description]:
             tag=tag,
             parameters=(named,),
             answers={200: Answer("The state, and how long it took", result(restored))},
-            refuses=(404, 409, 503),
+            refuses=(400, 409, 503),
         ),
         "delete_snapshot": Description(
             summary="Forget a snapshot",
             tag=tag,
             parameters=(named,),
             answers={200: Answer("The snapshot that is gone", result(texts("name")))},
-            refuses=(404, 409),
+            refuses=(400, 409),
         ),
     }
 
