@@ -31,6 +31,8 @@ from midspan_sdk import (
 T = TypeVar("T")
 
 _CHUNK = 1024 * 1024
+_TOLD_EVERY = 0.2
+"""Seconds between two calls to a database that it shall stop."""
 
 
 class Request(Struct, frozen=True):
@@ -94,15 +96,20 @@ async def _stream(target: Target, secret: Secret, wanted: ReadRequest, ctx: Prob
 
 
 async def _finished(work: Callable[[], T], reading: Reading | None) -> T:
-    """Run blocking work in a thread; when cancelled, stop the database and wait for the thread."""
+    """Run blocking work in a thread; when cancelled, stop the database and wait for the thread.
+
+    A database that is told to stop before its statement began has nothing to stop, so it is told
+    until the thread has ended.
+    """
     pending = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         return await asyncio.shield(pending)
     except asyncio.CancelledError:
-        if reading is not None:
-            await asyncio.to_thread(reading.cancel)
+        while not pending.done():
+            if reading is not None:
+                await asyncio.to_thread(reading.cancel)
+            await asyncio.wait([pending], timeout=None if reading is None else _TOLD_EVERY)
         with suppress(Exception):
-            await asyncio.wait([pending])
             pending.exception()
         raise
 
