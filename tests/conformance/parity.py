@@ -31,6 +31,7 @@ NAMES = {
     "query": "Encoded queries",
     "ratelimit": "Rate limits",
     "schema": "Tables and OpenAPI",
+    "soap": "SOAP and WSDL",
     "stats": "Aggregate API",
     "table": "Table API",
     "tinyurl": "Short addresses",

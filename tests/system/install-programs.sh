@@ -3,9 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 missing=()
-while read -r program package; do
+while read -r program packages; do
   [[ -z "$program" || "$program" == \#* ]] && continue
-  command -v "$program" >/dev/null || [[ -x "/usr/sbin/$program" ]] || missing+=("$package")
+  command -v "$program" >/dev/null || [[ -x "/usr/sbin/$program" ]] || missing+=($packages)
 done < programs.txt
 [[ ${#missing[@]} -eq 0 ]] && exit 0
 if [[ $(id -u) -ne 0 ]] || ! command -v apt-get >/dev/null; then

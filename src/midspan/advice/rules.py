@@ -285,8 +285,9 @@ LIMITS: tuple[Limit, ...] = (
     Limit(
         (M.SOAP_INBOUND,),
         {},
-        "SOAP services with a WSDL are not built yet. Until then a Scripted REST service can take "
-        "the envelope, without a WSDL; the skeleton does that.",
+        "Tables answer SOAP with a WSDL of their own; services with operations of your own are "
+        "not built yet. Until then a Scripted REST service can take the envelope; the skeleton "
+        "does that.",
     ),
     Limit(
         (M.SOAP_OUTBOUND, M.SOAP_OUTBOUND_THROUGH_MID),

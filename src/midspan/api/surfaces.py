@@ -12,6 +12,7 @@ from midspan.api.identity import identity_routes
 from midspan.api.login import LoginPages
 from midspan.api.oauth import OAuthEndpoints
 from midspan.api.pages import page_routes
+from midspan.api.processors import processor_routes
 from midspan.api.router import Route
 from midspan.api.schema import schema_routes
 from midspan.api.sessions import Sessions
@@ -41,4 +42,5 @@ def routes(sessions: Sessions, tokens: Tokens) -> tuple[Route, ...]:
         *schema_routes(),
         *identity_routes(),
         *explain_routes(),
+        *processor_routes(),
     )

@@ -1,0 +1,105 @@
+"""The endpoint: an envelope comes in, its operation is carried out, an answer or fault goes out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+
+from midspan.api.errors import on_the_wire, unexpected
+from midspan.api.request import Request
+from midspan.api.response import Response
+from midspan.api.soap import reading, writing
+from midspan.api.soap.envelope import (
+    CONTENT_TYPE,
+    Call,
+    SoapFault,
+    fault_message,
+    read_call,
+)
+from midspan.api.soap.roles import check_operation
+from midspan.api.soap.schema import OPERATIONS
+from midspan.api.soap.style import Style, style_of
+from midspan.kernel.errors import (
+    AccessDenied,
+    Conflict,
+    DuplicateKey,
+    InvalidRequest,
+    MidspanError,
+    NotFound,
+    OperationAborted,
+    did_you_mean,
+)
+
+log = logging.getLogger(__name__)
+_ABORTED = "com.glide.processors.soap.SOAPProcessingException"
+"""What the vendor's text of a refused write begins with; clients look for it."""
+_Carry = Callable[[Request, Style, Call], str]
+_CARRIED: Mapping[str, _Carry] = {
+    "aggregate": reading.aggregate,
+    "deleteMultiple": writing.delete_multiple,
+    "deleteRecord": writing.delete_record,
+    "get": reading.get,
+    "getKeys": reading.get_keys,
+    "getRecords": reading.get_records,
+    "insert": writing.insert,
+    "insertMultiple": writing.insert_multiple,
+    "update": writing.update,
+}
+_VERBS = {
+    "insert": ("insert", "into"),
+    "insertMultiple": ("insert", "into"),
+    "update": ("update", "in"),
+    "deleteRecord": ("delete", "from"),
+    "deleteMultiple": ("delete", "from"),
+}
+
+
+def soap_answer(request: Request) -> Response:
+    """Carry out the operation of an envelope; whatever goes wrong is a SOAP fault."""
+    operation = ""
+    try:
+        call = read_call(request.body)
+        operation = call.operation
+        return Response(200, _carried(request, call), CONTENT_TYPE)
+    except SoapFault as fault:
+        return _refused(fault)
+    except MidspanError as error:
+        log.info("refused", extra={"code": error.code, "reason": error.explain()})
+        return _refused(_fault(error, request.arguments["table"], operation))
+    except Exception:
+        log.exception("unexpected error", extra={"path": request.path})
+        defect = unexpected(request.id)
+        return _refused(SoapFault(defect.message, defect.detail or ""))
+
+
+def _carried(request: Request, call: Call) -> bytes:
+    carry = _CARRIED.get(call.operation)
+    if carry is None:
+        raise SoapFault(
+            f"Unsupported action: {call.operation[:80]}",
+            did_you_mean(call.operation, OPERATIONS) or f"Known: {', '.join(OPERATIONS)}.",
+            code="Client",
+        )
+    style = style_of(request, request.arguments["table"])
+    check_operation(request, style.table, call.operation)
+    return style.answer(call.operation, carry(request, style, call))
+
+
+def _refused(fault: SoapFault) -> Response:
+    return Response(500, fault_message(fault), CONTENT_TYPE)
+
+
+def _fault(error: MidspanError, table: str, operation: str) -> SoapFault:
+    wire = on_the_wire(error)
+    reason = " ".join(part for part in (wire.message, wire.detail) if part)
+    match error:
+        case AccessDenied():
+            verb, where = _VERBS.get(operation, ("query", "from"))
+            return SoapFault(f"Insufficient rights to {verb} records {where} {table}", reason)
+        case OperationAborted() | DuplicateKey() | Conflict() if operation in _VERBS:
+            verb = _VERBS[operation][0]
+            text = f"{_ABORTED}: {verb.title()} Aborted : Error during {verb} of {table}"
+            return SoapFault(text, f"{text}: {reason}")
+        case InvalidRequest() | NotFound():
+            return SoapFault(wire.message, reason, code="Client")
+    return SoapFault(wire.message, reason)

@@ -1,0 +1,147 @@
+"""SOAP 1.1 messages: envelopes read leniently, answers and faults written exactly. Pure.
+
+Clients of twenty years put operations and fields into all kinds of namespaces, or none. What
+counts is the local name: of the body's first element for the operation, of its children for the
+fields.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from lxml import etree
+from msgspec import Struct
+
+from midspan.formats import xml
+from midspan.kernel.errors import MalformedBody
+
+ENVELOPE = "http://schemas.xmlsoap.org/soap/envelope/"
+CONTENT_TYPE = "text/xml;charset=UTF-8"
+_NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
+_START = (
+    '<?xml version="1.0" encoding="UTF-8"?>'
+    f'<SOAP-ENV:Envelope xmlns:SOAP-ENV="{ENVELOPE}"><SOAP-ENV:Body>'
+)
+_END = "</SOAP-ENV:Body></SOAP-ENV:Envelope>"
+_SPECIAL = re.compile("[&<>\r\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
+
+Fields = tuple[tuple[str, str], ...]
+"""Names and texts in the order in which they came; a name may come twice."""
+
+
+class Call(Struct, frozen=True):
+    """An operation with its parameters."""
+
+    operation: str
+    fields: Fields
+    records: tuple[Fields, ...] = ()
+    """The ``<record>`` children, for operations on several."""
+
+    def text(self, name: str) -> str:
+        """Return the first parameter of this name without white space around it, or ``''``."""
+        return next((text.strip() for key, text in self.fields if key == name), "")
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return all parameters of this name that are not empty."""
+        return tuple(text.strip() for key, text in self.fields if key == name and text.strip())
+
+
+class SoapFault(Exception):
+    """What is answered instead of a result.
+
+    ``code`` is ``Client`` for what another message would mend, else ``Server``.
+    """
+
+    def __init__(self, text: str, detail: str = "", *, code: str = "Server") -> None:
+        super().__init__(text)
+        self.text = text
+        self.detail = detail
+        self.code = code
+
+
+def read_call(body: bytes) -> Call:
+    """Read an envelope.
+
+    >>> read_call(b"<Envelope><Body><get xmlns='urn:x'><sys_id>1</sys_id></get></Body></Envelope>")
+    Call(operation='get', fields=(('sys_id', '1'),), records=())
+
+    Raises:
+        XmlError: the text is no XML that may be read.
+        MalformedBody: it is XML, but no envelope with an operation.
+    """
+    root = xml.parse(body)
+    if _local(root) != "Envelope":
+        raise MalformedBody(f"Expected a SOAP envelope, got the element {_local(root)[:80]}")
+    content = next((child for child in _children(root) if _local(child) == "Body"), None)
+    if content is None:
+        raise MalformedBody("The SOAP envelope has no Body")
+    wrapper = next(_children(content), None)
+    if wrapper is None:
+        raise MalformedBody("The Body of the SOAP envelope is empty; expected an operation")
+    records = (child for child in _children(wrapper) if _local(child) == "record")
+    return Call(
+        operation=_local(wrapper),
+        fields=_fields(wrapper),
+        records=tuple(_fields(record) for record in records),
+    )
+
+
+def message(content: str) -> bytes:
+    """Return an envelope around the text of one element."""
+    return f"{_START}{content}{_END}".encode()
+
+
+def fault_message(fault: SoapFault) -> bytes:
+    """Return the envelope of a fault."""
+    return message(
+        f"<SOAP-ENV:Fault><faultcode>SOAP-ENV:{fault.code}</faultcode>"
+        f"<faultstring>{escaped(fault.text)}</faultstring>"
+        f"<detail>{escaped(fault.detail or fault.text)}</detail></SOAP-ENV:Fault>"
+    )
+
+
+def element(name: str, text: str) -> str:
+    """Return an element with a text.
+
+    >>> element("name", "R&D"), element("name", "")
+    ('<name>R&amp;D</name>', '<name/>')
+    """
+    return f"<{name}>{escaped(text)}</{name}>" if text else f"<{name}/>"
+
+
+def escaped(text: str) -> str:
+    r"""Return a text as it stands between tags; what XML forbids is dropped.
+
+    A line ending of two characters would come back as one, so the first is written as a number.
+
+    >>> escaped("a < b\x00\r\n")
+    'a &lt; b&#13;\n'
+    """
+    if _SPECIAL.search(text) is None:
+        return text
+    return _SPECIAL.sub(lambda match: _ESCAPES.get(match[0], ""), text)
+
+
+def _fields(wrapper: etree._Element) -> Fields:
+    """Return the leaves below an element; what has children of its own is no field."""
+    return tuple(
+        (_local(child), _text(child))
+        for child in _children(wrapper)
+        if next(_children(child), None) is None
+    )
+
+
+def _text(leaf: etree._Element) -> str:
+    if leaf.get(_NIL, "").strip() in ("true", "1"):
+        return ""
+    return leaf.text or ""
+
+
+def _children(parent: etree._Element) -> Iterator[etree._Element]:
+    return parent.iterchildren("{*}*")
+
+
+def _local(node: etree._Element) -> str:
+    return str(node.tag).rpartition("}")[2]

@@ -1,0 +1,84 @@
+"""What system properties and the address say about the messages of one request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from midspan.api.request import Request
+from midspan.api.soap.envelope import message
+from midspan.api.soap.schema import Rights, is_carried
+from midspan.api.tablerequest import Display
+from midspan.records import PROPERTIES, Snapshot
+from midspan.security import Access
+
+_NAMESPACE = "http://www.service-now.com"
+
+
+class Style(Struct, frozen=True):
+    """How messages about a table are named and written."""
+
+    table: str
+    namespace: str
+    qualified: bool
+    """Whether the children of an operation are in its namespace."""
+    service: str
+    address: str
+    """Where messages are sent to."""
+    display: Display
+
+    def answer(self, operation: str, content: str) -> bytes:
+        """Return the envelope of an answer; its children are qualified as the WSDL says."""
+        name = f"{operation}Response"
+        if self.qualified:
+            return message(f'<{name} xmlns="{self.namespace}">{content}</{name}>')
+        return message(f'<tns:{name} xmlns:tns="{self.namespace}">{content}</tns:{name}>')
+
+
+def style_of(request: Request, table: str) -> Style:
+    """Return the style of a request about a table."""
+    properties: Mapping[str, str] = request.snapshot.part(PROPERTIES)
+    display = display_of(request, properties)
+    root = properties.get("com.glide.soap_address_base_url") or request.base_url
+    unique = _is_on(properties, "glide.wsdl.definition.use_unique_namespace")
+    named = _is_on(properties, "glide.wsdl.unique_service_name")
+    shown = f"displayvalue={display.value}&" if display is not Display.VALUE else ""
+    return Style(
+        table=table,
+        namespace=f"{_NAMESPACE}/{table}" if unique else _NAMESPACE,
+        qualified=not _is_on(properties, "glide.wsdl.schema.UnqualifiedElementFormDefault"),
+        service=f"ServiceNow_{table}" if named else "ServiceNow",
+        address=f"{root.rstrip('/')}/{table}.do?{shown}SOAP",
+        display=display,
+    )
+
+
+def display_of(request: Request, properties: Mapping[str, str]) -> Display:
+    """Return the form of values that the address asks for, else what the property says."""
+    wanted = request.parameter("displayvalue").strip().lower()
+    if wanted in ("true", "all", "false"):
+        return Display(wanted)
+    standing = properties.get("glide.soap.return_displayValue", "").strip().lower()
+    return Display(standing) if standing in ("true", "all") else Display.VALUE
+
+
+def rights_of(request: Request, table: str) -> Rights:
+    """Return the fields of a table that the caller may read, and those he may set."""
+    now = request.parts.clock.now()
+    access = request.parts.records.access(request.actor, request.snapshot, now)
+    return request.snapshot.derive(_rights, access, table)
+
+
+def _rights(snapshot: Snapshot, access: Access, name: str) -> Rights:
+    table = snapshot.dictionary.table(name)
+    names = [name for name, field in table.fields.items() if is_carried(field)]
+    return Rights(
+        readable=frozenset(name for name in names if access.field(table.name, name, "read")),
+        writable=frozenset(name for name in names if access.field(table.name, name, "write")),
+    )
+
+
+def _is_on(properties: Mapping[str, str], name: str) -> bool:
+    """Tell whether a property that is on by default was not switched off."""
+    return properties.get(name, "").strip().lower() != "false"
