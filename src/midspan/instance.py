@@ -23,6 +23,7 @@ from midspan.events import Dispatcher, EventRegistry
 from midspan.flow import FLOWS, FlowService
 from midspan.importsets import ImportRunner, SandboxFieldScripts
 from midspan.importsets.mapcheck import MapChecks
+from midspan.importsets.pushed import PushedRows
 from midspan.importsets.relay import DataSourceSecrets, RelayImports
 from midspan.importsets.schedule import ScheduledImports
 from midspan.jobs import DbosCarrier, JobTable, ManualJobs, NodeJobs, ThreadCarrier
@@ -94,7 +95,9 @@ class Instance:
         self.sandbox = open_pool(settings.script_workers)
         self._closers.append(self.sandbox.close)
         self.scripts = ScriptRunner(self.sandbox)
-        self.imports = ImportRunner(self.records, self.clock, SandboxFieldScripts(self.scripts))
+        scripts = SandboxFieldScripts(self.scripts)
+        self.imports = ImportRunner(self.records, self.clock, scripts)
+        self.pushed = PushedRows(self.records, scripts)
         self._join_durable_work()
         self.holder.on_renewal(self._renewed)
         if not fresh and not settings.ephemeral:
@@ -242,6 +245,7 @@ class Instance:
             trusted_proxies=self.settings.trusted_proxies,
             secure=secure,
             threads=self.settings.threads,
+            pushed=self.pushed,
             extra_routes=(
                 *admin_routes(admin),
                 *state_routes(StateParts(self.states, _refusal(self.settings))),

@@ -29,11 +29,18 @@ PASSWORD = "correct horse"
 INCIDENT = "b" * 32
 ROLES = {"admin": "", "itil": "itil", "none": "", "anonymous": "", "mid_server": "mid_server"}
 """Columns, with the role that the user of this name gets."""
-ARGUMENTS = {"table": "incident", "sys_id": INCIDENT}
+ARGUMENTS = {"table": "incident", "sys_id": INCIDENT, "staging_table": "imp_user"}
 """What stands for the arguments of a path; any other one is ``x``."""
+KEYS = "<Envelope><Body><getKeys/></Body></Envelope>"
+ASKED = {
+    # method and path: the query and the body, where the usual ones would tell nothing
+    "GET /{table}.do": ("WSDL", None),
+    "POST /{table}.do": ("SOAP", KEYS),
+}
 HEAD = """\
 # What every route answers to whom: METHOD PATH | the status for each user; see the test.
-# Bodies are {}, {table} is incident, {sys_id} an incident, other arguments x.
+# Bodies are {}, {table} is incident, {sys_id} an incident, {staging_table} imp_user, others x;
+# {table}.do is asked for its WSDL, and for the keys of its records.
 # Write it anew and review the difference:
 #   .venv/bin/python tests/architecture/test_role_matrix.py
 """
@@ -86,14 +93,17 @@ def _renew(instance: Instance) -> None:
 
 async def _status(app: Application, method: str, path: str, who: str) -> int:
     url = re.sub(r"\{([a-z_]+)(:path)?\}", lambda name: ARGUMENTS.get(name[1], "x"), path)
-    body = "{}" if method in ("POST", "PUT", "PATCH") else None
+    body: str | None = "{}" if method in ("POST", "PUT", "PATCH") else None
+    query, body = ASKED.get(f"{method} {path}", ("", body))
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app),
         base_url="http://inst.example",
         auth=None if who == "anonymous" else (who, PASSWORD),
         headers={"Content-Type": "application/json"} if body else {},
     ) as client:
-        return (await client.request(method, url, content=body)).status_code
+        return (
+            await client.request(method, f"{url}?{query}" if query else url, content=body)
+        ).status_code
 
 
 if __name__ == "__main__":

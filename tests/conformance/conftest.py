@@ -125,6 +125,7 @@ def wire(request: pytest.FixtureRequest) -> Iterator[Wire]:
             identities=instance.identities,
             clock=instance.clock,
             ids=instance.ids,
+            pushed=instance.pushed,
         )
         with serve(create_app(parts)) as (base, send):
             yield Wire(instance, base, send)

@@ -26,6 +26,7 @@ NAMES = {
     "batch": "Batch API",
     "cors": "CORS rules",
     "current_user": "Who am I",
+    "importset": "Import Set API",
     "oauth": "Sign-in, OAuth 2.0, API keys",
     "policy": "Access policies",
     "query": "Encoded queries",

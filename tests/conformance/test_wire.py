@@ -95,7 +95,11 @@ def prepared(instance: Instance, case: dict[str, Any]) -> Iterator[str]:
 
 def remove(instance: Instance, table: str, sys_id: str) -> None:
     with instance.records.write(SYSTEM, enforce=False) as records:
-        if records.get(table, sys_id) is not None:
+        if records.get(table, sys_id) is None:
+            return
+        if records.dictionary.table(table).engine:
+            records.engine_delete(table, sys_id)
+        else:
             records.apply(delete(table, sys_id))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from midspan.api.door import Door
 from midspan.api.pagemarks import PageMarks
 from midspan.attachments import AttachmentStore
+from midspan.importsets.pushed import PushedRows
 from midspan.kernel.clock import Clock
 from midspan.kernel.ids import IdSource
 from midspan.records import RecordStore
@@ -64,6 +65,8 @@ class ApiParts:
     schemes: tuple[SignInScheme, ...] = ()
     readiness: tuple[Callable[[], None], ...] = ()
     """Further checks of ``/readyz``; each raises MidspanError when its part is not ready."""
+    pushed: PushedRows | None = None
+    """Takes rows of staging tables in; without it they are ordinary rows that nobody may write."""
     door: Door = field(default_factory=Door)
     on_startup: tuple[Callable[[], None], ...] = field(default=())
     on_shutdown: tuple[Callable[[], None], ...] = field(default=())

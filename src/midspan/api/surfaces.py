@@ -9,6 +9,7 @@ from midspan.api.explaining import explain_routes
 from midspan.api.health import health_routes
 from midspan.api.home import home_routes
 from midspan.api.identity import identity_routes
+from midspan.api.importset import importset_routes
 from midspan.api.login import LoginPages
 from midspan.api.oauth import OAuthEndpoints
 from midspan.api.pages import page_routes
@@ -43,4 +44,5 @@ def routes(sessions: Sessions, tokens: Tokens) -> tuple[Route, ...]:
         *identity_routes(),
         *explain_routes(),
         *processor_routes(),
+        *importset_routes(),
     )

@@ -33,7 +33,7 @@ from midspan.kernel.errors import (
 log = logging.getLogger(__name__)
 _ABORTED = "com.glide.processors.soap.SOAPProcessingException"
 """What the vendor's text of a refused write begins with; clients look for it."""
-_Carry = Callable[[Request, Style, Call], str]
+_Carry = Callable[[Request, Style, Call], str | writing.Several]
 _CARRIED: Mapping[str, _Carry] = {
     "aggregate": reading.aggregate,
     "deleteMultiple": writing.delete_multiple,
@@ -82,7 +82,10 @@ def _carried(request: Request, call: Call) -> bytes:
         )
     style = style_of(request, request.arguments["table"])
     check_operation(request, style.table, call.operation)
-    return style.answer(call.operation, carry(request, style, call))
+    content = carry(request, style, call)
+    if isinstance(content, writing.Several):
+        return style.answer("multiInsert", content.content)
+    return style.answer(call.operation, content)
 
 
 def _refused(fault: SoapFault) -> Response:

@@ -13,6 +13,7 @@ from midspan.api.soap.envelope import element
 from midspan.api.tablerequest import Display
 from midspan.api.tableview import is_journal
 from midspan.dictionary import Field, Storage, Table
+from midspan.importsets.pushed import is_staging
 
 OPERATIONS = (
     "aggregate",
@@ -51,6 +52,15 @@ SYSTEM = frozenset(
     }
 )
 """What inserts and updates do not set."""
+IMPORTED = (
+    "sys_id",
+    "table",
+    "display_name",
+    "display_value",
+    "status",
+    "status_message",
+    "error_message",
+)
 _STRING = "xsd:string"
 _TYPES = {
     Storage.BOOLEAN: "xsd:boolean",
@@ -158,7 +168,12 @@ def type_of(field: Field, display: Display) -> str:
 
 
 def inserted_elements(table: Table) -> tuple[Element, ...]:
-    """Return the answer to an insert: the id, and how people call the record."""
+    """Return the answer to an insert: the id, and how people call the record.
+
+    Of a staging table it is about the record that the row became.
+    """
+    if is_staging(table):
+        return tuple(map(Element, IMPORTED))
     named = (Element(table.display),) if table.display != "sys_id" else ()
     return (Element("sys_id"), *named)
 

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from msgspec import Struct
+
+from midspan.api.importset import rows_of
 from midspan.api.request import Request
 from midspan.api.soap.envelope import Call, Fields, SoapFault, element
 from midspan.api.soap.reading import query_of
-from midspan.api.soap.schema import inserted_elements
+from midspan.api.soap.schema import IMPORTED, inserted_elements
 from midspan.api.soap.style import Style
 from midspan.api.tableread import check_walks, open_table
 from midspan.api.tablerequest import RowShape, WriteRequest
 from midspan.api.tablewrite import Incoming
 from midspan.dictionary import Table
 from midspan.formats import JsonValue
+from midspan.importsets.pushed import RowResult, is_staging
 from midspan.kernel.errors import RecordNotFound
 from midspan.query import ALWAYS, ReadOptions, Unknown, plan_read
 from midspan.records import Change, Operation, RecordTransaction, Refused, Result, delete
+
+
+class Several(Struct, frozen=True):
+    """The answer to the insert of a staging row that several maps transformed."""
+
+    content: str
+
 
 MOST_RECORDS = 10_000
 """Records of one insertMultiple."""
@@ -24,9 +35,15 @@ _CLEARS = "NULL"
 """The text by which older clients empty a field."""
 
 
-def insert(request: Request, style: Style, call: Call) -> str:
+def insert(request: Request, style: Style, call: Call) -> str | Several:
     """Insert a record; return its id and how people call it."""
     table = open_table(request.snapshot, style.table)
+    if is_staging(table):
+        (results,) = _pushed(request, table, [call.fields])
+        if len(results) == 1:
+            return _imported(results[0])
+        blocks = (f"{_imported(one)}{element('map', one.map)}" for one in results)
+        return Several("".join(f"<insertResponse>{block}</insertResponse>" for block in blocks))
     with request.parts.records.write(request.actor) as transaction:
         change = _insertion(request, transaction, table, call.fields)
         applied = transaction.apply(change, alone=True)
@@ -40,6 +57,11 @@ def insert_multiple(request: Request, style: Style, call: Call) -> str:
         raise SoapFault(
             f"insertMultiple has {len(call.records)} records, at most {MOST_RECORDS} are taken",
             code="Client",
+        )
+    if is_staging(table):
+        rows = _pushed(request, table, call.records)
+        return "".join(
+            f"<insertResponse>{_imported(one)}</insertResponse>" for row in rows for one in row
         )
     with request.parts.records.write(request.actor) as transaction:
         changes = [_insertion(request, transaction, table, one) for one in call.records]
@@ -100,6 +122,31 @@ def delete_multiple(request: Request, style: Style, call: Call) -> str:
         ids = [str(row[0]) for row in transaction.run(seen)]
         transaction.apply_all([delete(table.name, sys_id) for sys_id in ids])
     return f"<count>{len(ids)}</count>"
+
+
+def _pushed(
+    request: Request, table: Table, rows: Sequence[Fields]
+) -> tuple[tuple[RowResult, ...], ...]:
+    """Stage rows and transform them; return what became of each, map by map."""
+    values = [{name: "" if text == _CLEARS else text for name, text in row} for row in rows]
+    return rows_of(request).push(table.name, values, actor=request.actor).rows
+
+
+def _imported(one: RowResult) -> str:
+    """Return the answer about one staging row; without a target it is about the row itself."""
+    failed = one.status == "error"
+    values = {
+        "sys_id": one.sys_id or one.staging_row,
+        "table": one.table,
+        "display_name": one.display_name,
+        "display_value": one.display_value,
+        "status": one.status,
+        "status_message": "" if failed else one.comment,
+        "error_message": one.comment if failed else "",
+    }
+    optional = ("status_message", "error_message")
+    shown = (name for name in IMPORTED if values[name] or name not in optional)
+    return "".join(element(name, values[name]) for name in shown)
 
 
 def _insertion(

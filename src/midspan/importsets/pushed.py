@@ -1,0 +1,290 @@
+"""Rows that others push: staged, transformed by every map and answered in one transaction.
+
+They belong to an import set of the day and the table. Each further map of the table has a staging
+row of its own, because a row holds what became of it. Whoever may create rows of the staging table
+may do what its maps do: they run with the rights of the platform and in the caller's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from msgspec import Struct
+
+from midspan.dictionary import Table
+from midspan.importsets.load import ROOT, staged_columns
+from midspan.importsets.maps import TransformMap, load_maps
+from midspan.importsets.run import REPORTED, FieldScripts
+from midspan.importsets.transform import FieldScript, PageTransform, RowOutcome
+from midspan.kernel.errors import InvalidRequest, NotAuthorized, RecordNotFound
+from midspan.records import (
+    Record,
+    RecordStore,
+    RecordTransaction,
+    insert,
+    update,
+)
+from midspan.records.writer import ACL_DETAIL
+from midspan.security import SYSTEM, Actor
+
+BY = "web service"
+"""What ``creation_source`` says of sets that rows are pushed into."""
+_SET = "sys_import_set"
+
+
+class RowResult(Struct, frozen=True, kw_only=True):
+    """What one map made of one row."""
+
+    map: str
+    staging_row: str
+    status: str
+    """``inserted``, ``updated``, ``ignored``, ``skipped``, ``error``; ``pending`` without a map."""
+    comment: str = ""
+    table: str = ""
+    sys_id: str = ""
+    """The target record; empty when there is none."""
+    display_name: str = ""
+    """The field by which people call records of the table."""
+    display_value: str = ""
+
+
+class Pushed(Struct, frozen=True, kw_only=True):
+    """The set that rows went into, and the results of each row in the order of the maps."""
+
+    import_set: str
+    number: str
+    staging: str
+    rows: tuple[tuple[RowResult, ...], ...]
+
+
+class PushedRows:
+    """Takes rows in and transforms them at once; safe to use from many threads."""
+
+    def __init__(self, records: RecordStore, scripts: FieldScripts | None = None) -> None:
+        self._records = records
+        self._scripts = scripts
+
+    def push(self, staging: str, rows: Sequence[Mapping[str, str]], *, actor: Actor) -> Pushed:
+        """Stage rows, whose unknown columns are left out, and run the active maps of the table.
+
+        Raises:
+            InvalidTable, InvalidRequest: there is no such table, or it is no staging table.
+            InvalidRequest: the actor may not create its rows.
+            InvalidDefinition: a map has a wrong name.
+        """
+        with self._records.write(actor) as transaction:
+            _check_staging(transaction, staging)
+            _check_create(transaction, staging)
+            transaction.enforce = False
+            maps = load_maps(transaction, staging)
+            opened = self._open_set(transaction, staging, locked=any(each.keys for each in maps))
+            staged = self._stage(transaction, staging, opened, rows, copies=max(1, len(maps)))
+            outcomes = [
+                self._transformed(transaction, each, page)
+                for each, page in zip(maps, staged, strict=False)
+            ]
+            results = _results(transaction, maps, outcomes)
+            if not maps:
+                results = [[_waiting(row) for row in staged[0]]]
+        return Pushed(
+            import_set=opened.sys_id,
+            number=opened.get("number"),
+            staging=staging,
+            rows=tuple(zip(*results, strict=True)),
+        )
+
+    def find(self, staging: str, sys_id: str, *, actor: Actor) -> Pushed:
+        """Return what became of a staging row.
+
+        Raises:
+            InvalidTable, InvalidRequest: there is no such table, or it is no staging table.
+            RecordNotFound: there is no such row, or the actor may not read it.
+        """
+        with self._records.read(actor) as transaction:
+            _check_staging(transaction, staging)
+            row = transaction.get(staging, sys_id)
+            if row is None:
+                raise RecordNotFound(staging, sys_id)
+        with self._records.read(SYSTEM) as transaction:
+            opened = transaction.get(_SET, row.get("sys_import_set"))
+            used = transaction.get("sys_transform_map", row.get("sys_transform_map"))
+            outcome = RowOutcome(
+                row,
+                row.get("sys_import_state"),
+                row.get("sys_import_state_comment"),
+                target_id=row.get("sys_target_sys_id"),
+                target_table=row.get("sys_target_table"),
+            )
+            shown = _shown(transaction, [outcome])
+            name, target = (used.get("name"), used.get("target_table")) if used else ("", "")
+            result = _result(name, target, outcome, shown)
+        return Pushed(
+            import_set=opened.sys_id if opened else "",
+            number=opened.get("number") if opened else "",
+            staging=staging,
+            rows=((result,),),
+        )
+
+    def _open_set(self, transaction: RecordTransaction, staging: str, *, locked: bool) -> Record:
+        """Return the set of the day, which is opened by the first row and closed by the next day's.
+
+        Rows of maps with keys come one after another, so that two of them with the same key cannot
+        both make a record: the set is locked.
+        """
+        query = f"table_name={staging}^state=loading^mode=synchronous^creation_source={BY}"
+        today = transaction.now_text[:10]
+        found = None
+        for known in transaction.find(_SET, f"{query}^ORDERBYsys_created_on"):
+            if known.get("sys_created_on")[:10] == today:
+                found = found or known
+            else:
+                transaction.apply(update(_SET, known.sys_id, {"state": "processed"}))
+        if found is None:
+            values = {"table_name": staging, "mode": "synchronous", "creation_source": BY}
+            made = transaction.apply(insert(_SET, {**values, "state": "loading"}))
+            found = transaction.require(_SET, made.sys_id)
+        if locked:
+            table = transaction.dictionary.table(_SET)
+            self._records.lock_rows(transaction.database, table, (found.sys_id,))
+        return found
+
+    def _stage(
+        self,
+        transaction: RecordTransaction,
+        staging: str,
+        opened: Record,
+        rows: Sequence[Mapping[str, str]],
+        *,
+        copies: int,
+    ) -> list[list[Record]]:
+        """Write the rows, once for each map, and return them."""
+        columns = staged_columns(transaction, staging)
+        pages: list[list[Record]] = []
+        for _ in range(copies):
+            page = [
+                Record(
+                    staging,
+                    {
+                        **{name: row.get(name, "") for name in columns},
+                        "sys_id": self._records.ids.sys_id(),
+                        "sys_class_name": staging,
+                        "sys_import_set": opened.sys_id,
+                        "sys_import_row": str(place),
+                        "sys_import_state": "pending",
+                    },
+                )
+                for place, row in enumerate(rows)
+            ]
+            transaction.engine_insert(staging, [row.values for row in page])
+            pages.append(page)
+        return pages
+
+    def _transformed(
+        self, transaction: RecordTransaction, definition: TransformMap, rows: Sequence[Record]
+    ) -> list[RowOutcome]:
+        with self._script(transaction, definition) as script:
+            outcomes = PageTransform(definition, script).transform(transaction, rows)
+        for outcome in outcomes:
+            transaction.engine_update(
+                outcome.row.table,
+                outcome.row.sys_id,
+                {
+                    "sys_import_state": outcome.state,
+                    "sys_import_state_comment": outcome.comment[:1000],
+                    "sys_transform_map": definition.sys_id,
+                    "sys_target_table": outcome.target_table,
+                    "sys_target_sys_id": outcome.target_id,
+                },
+            )
+        transaction.engine_insert(
+            "sys_import_set_row_error",
+            [
+                {
+                    "sys_import_set": outcome.row.get("sys_import_set"),
+                    "row": outcome.row.get("sys_import_row"),
+                    "error_code": str(outcome.code),
+                    "error_message": outcome.comment[:4000],
+                    "staging_row": outcome.row.sys_id,
+                }
+                for outcome in outcomes
+                if outcome.state in REPORTED
+            ],
+        )
+        return outcomes
+
+    @contextmanager
+    def _script(
+        self, transaction: RecordTransaction, definition: TransformMap
+    ) -> Iterator[FieldScript | None]:
+        if self._scripts is None or not any(field.script for field in definition.fields):
+            yield None
+        else:
+            with self._scripts.open(transaction, definition) as script:
+                yield script
+
+
+def is_staging(table: Table) -> bool:
+    """Tell whether a table takes rows that are then transformed."""
+    return table.root == ROOT and table.name != ROOT
+
+
+def _check_staging(transaction: RecordTransaction, staging: str) -> None:
+    if not is_staging(transaction.dictionary.table(staging)):
+        raise InvalidRequest(
+            f"{staging} is no staging table",
+            hint="Push rows into a table that extends sys_import_set_row.",
+        )
+
+
+def _check_create(transaction: RecordTransaction, staging: str) -> None:
+    if not transaction.access.allows(staging, "create", lambda _: ""):
+        raise NotAuthorized("Operation Failed", detail=ACL_DETAIL.format("Insert"))
+
+
+def _waiting(row: Record) -> RowResult:
+    return RowResult(map="", staging_row=row.sys_id, status="pending")
+
+
+def _results(
+    transaction: RecordTransaction,
+    maps: Sequence[TransformMap],
+    outcomes: Sequence[Sequence[RowOutcome]],
+) -> list[list[RowResult]]:
+    shown = _shown(transaction, [outcome for page in outcomes for outcome in page])
+    return [
+        [_result(definition.name, definition.target, outcome, shown) for outcome in page]
+        for definition, page in zip(maps, outcomes, strict=True)
+    ]
+
+
+def _result(
+    name: str, target: str, outcome: RowOutcome, shown: Mapping[str, tuple[str, str]]
+) -> RowResult:
+    display_name, display_value = shown.get(outcome.target_id, ("", ""))
+    return RowResult(
+        map=name,
+        staging_row=outcome.row.sys_id,
+        status=outcome.state,
+        comment=outcome.comment,
+        table=outcome.target_table or target,
+        sys_id=outcome.target_id,
+        display_name=display_name,
+        display_value=display_value,
+    )
+
+
+def _shown(
+    transaction: RecordTransaction, outcomes: Sequence[RowOutcome]
+) -> dict[str, tuple[str, str]]:
+    """Return by target record the field by which people call it, and how they do."""
+    ids: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        if outcome.target_id and outcome.target_table in transaction.dictionary:
+            ids.setdefault(outcome.target_table, []).append(outcome.target_id)
+    found: dict[str, tuple[str, str]] = {}
+    for table, wanted in ids.items():
+        display = transaction.dictionary.table(table).display
+        for sys_id, record in transaction.load(table, wanted).items():
+            found[sys_id] = (display, record.get(display))
+    return found
