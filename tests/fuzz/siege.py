@@ -16,7 +16,7 @@ import resource
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,14 +92,21 @@ class Siege:
         return self.tally
 
     async def _one(self, number: int) -> None:
-        attack = self._attacker.attack(number)
+        attack = self.attack(number)
         began = time.perf_counter()
         try:
             status, body = await self.send(attack)
         except Exception as error:
             self.tally.problems.append(f"{_named(number, attack)}: raised {error!r}")
             return
-        took = time.perf_counter() - began
+        self.judge(number, attack, status, body, time.perf_counter() - began)
+
+    def attack(self, number: int) -> Attack:
+        """Return the attack with a number."""
+        return self._attacker.attack(number)
+
+    def judge(self, number: int, attack: Attack, status: int, body: bytes, took: float) -> None:
+        """Count an answer, and what is wrong with it."""
         if took > self.tally.slowest:
             self.tally.slowest, self.tally.slowest_of = took, _named(number, attack)
         self.tally.statuses[status] += 1
@@ -113,7 +120,7 @@ class Siege:
         if status >= 500 and status != 503:
             yield f"answered {status}: {body[:300]!r}"
         stranger = attack.user in ("nobody", "bad")
-        if stranger and status < 300 and not self._is_open(attack):
+        if stranger and 0 < status < 300 and not self._is_open(attack):
             yield f"answered {status} to somebody unknown"
         if attack.user != "admin" and CANARY.encode() in body:
             yield "shows what its reader may not read"
@@ -121,6 +128,7 @@ class Siege:
     def _is_open(self, attack: Attack) -> bool:
         """Tell whether the path, decoded once, is one of the public routes."""
         path = unquote(attack.path.decode("latin-1").partition("?")[0])
+        path = path.removeprefix("http://elsewhere.example")  # a server may have taken it off
         return any(
             (attack.method in methods or attack.kind == "override") and pattern.fullmatch(path)
             for methods, pattern in self._open
@@ -139,7 +147,7 @@ class Siege:
 
         await self._app(_scope(attack), receive, send)
         if not found:
-            return 499, b""  # it saw that the client was gone
+            return 0, b""  # it saw that the client was gone
         return found[0]["status"], b"".join(part.get("body", b"") for part in found[1:])
 
 
@@ -167,7 +175,7 @@ def targets_of(app: Application) -> list[Target]:
 def fortress(database: str = "") -> Iterator[Application]:
     """Open an instance with its users, keys and canaries, on SQLite or a PostgreSQL database."""
     with open_instance(database, clock=ManualClock()) as instance:
-        _fill(instance)
+        fill(instance)
         app = instance.application()
         try:
             yield app
@@ -175,7 +183,8 @@ def fortress(database: str = "") -> Iterator[Application]:
             app.close()
 
 
-def _fill(instance: Instance) -> None:
+def fill(instance: Instance) -> None:
+    """Make users, keys, canaries and a service."""
     with instance.records.write(SYSTEM, enforce=False) as records:
         records.apply(update("sys_user", ADMIN, {"user_password": PASSWORD}))
         values = {"user_name": "ann", "name": "Ann", "user_password": PASSWORD}
@@ -200,7 +209,8 @@ def _fill(instance: Instance) -> None:
             records.apply(insert("sys_ws_operation", resource))
 
 
-def _scope(attack: Attack) -> dict[str, Any]:
+def signed(attack: Attack) -> list[tuple[bytes, bytes]]:
+    """Return the headers of an attack with the credentials of its user."""
     headers = list(attack.headers)
     if attack.user in KEYS:
         # Half by password, half by key: an even length decides, so that an attack stays the same.
@@ -209,7 +219,15 @@ def _scope(attack: Attack) -> dict[str, Any]:
         else:
             token = base64.b64encode(f"{attack.user}:{PASSWORD}".encode())
             headers.append((b"authorization", b"Basic " + token))
-    address = f"10.0.{len(attack.query) % 256}.{len(attack.path) % 256}"
+    return headers
+
+
+def address_of(attack: Attack) -> str:
+    """Return the address that an attack comes from: many, so that none is shut out for all."""
+    return f"10.0.{len(attack.query) % 256}.{len(attack.path) % 256}"
+
+
+def _scope(attack: Attack) -> dict[str, Any]:
     return {
         "type": "http",
         "asgi": {"version": "3.0"},
@@ -220,9 +238,9 @@ def _scope(attack: Attack) -> dict[str, Any]:
         "raw_path": attack.path,
         "query_string": attack.query,
         "root_path": "",
-        "headers": headers,
+        "headers": signed(attack),
         "server": ("inst.example.com", 80),
-        "client": (address, 40_000),
+        "client": (address_of(attack), 40_000),
     }
 
 
@@ -252,24 +270,40 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first", type=int, default=0, help="number of the first attack")
     parser.add_argument("--database", default="", help="URL of an empty PostgreSQL database")
+    parser.add_argument("--only", default="", help="send only attacks of one kind, as heavy")
+    parser.add_argument("--served", action="store_true", help="attack a process over sockets")
+    parser.add_argument("--clients", type=int, default=1, help="with --served: at the same time")
     given = parser.parse_args()
     logging.disable(logging.CRITICAL)
+    numbers = range(given.first, given.first + given.count)
+    if given.served:
+        from outpost import served_siege  # type: ignore[import-not-found]  # noqa: PLC0415
+
+        tally, lines = served_siege(
+            given.seed, numbers, given.clients, given.database, only=given.only
+        )
+        return told(tally, lines)
     with fortress(given.database) as app, asyncio.Runner() as runner:
         siege = Siege(app, given.seed)
         runner.run(siege.run(range(200)))  # what an idle instance has loaded
         siege.tally = Tally()
         idle = psutil.Process().memory_info().rss
         began = time.perf_counter()
-        numbers = range(given.first, given.first + given.count)
         tally = runner.run(siege.run(numbers))
         took = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    memory = f"peak memory: {(peak - idle) / 2**20:.0f} MB above {idle / 2**20:.0f} MB idle"
+    return told(tally, [f"{took:.0f} s, seed {given.seed}", memory])
+
+
+def told(tally: Tally, more: Sequence[str]) -> int:
+    """Print a tally; return the status to exit with."""
     lines = [
-        f"{sum(tally.statuses.values())} answers in {took:.0f} s, seed {given.seed}",
+        f"{sum(tally.statuses.values())} answers",
         "statuses: " + ", ".join(f"{s} {n}" for s, n in sorted(tally.statuses.items())),
         "kinds: " + ", ".join(f"{kind} {n}" for kind, n in sorted(tally.kinds.items())),
         "users: " + ", ".join(f"{user} {n}" for user, n in sorted(tally.users.items())),
-        f"peak memory: {(peak - idle) / 2**20:.0f} MB above {idle / 2**20:.0f} MB idle",
+        *more,
         f"slowest: {tally.slowest:.2f} s, {tally.slowest_of[:300]}",
         f"problems: {len(tally.problems)}",
         *tally.problems[:50],

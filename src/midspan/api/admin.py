@@ -29,6 +29,7 @@ from midspan.api.setup import ADMIN, LIFETIME, setup_path
 from midspan.apps.installer import Difference
 from midspan.dictionary import Dictionary, Table
 from midspan.dictionary.values import datetime_text
+from midspan.formats import lenient_json
 from midspan.importsets import ImportRun, ImportRunner
 from midspan.kernel.errors import (
     InvalidDefinition,
@@ -255,7 +256,7 @@ def _result(value: object, status: int = 200) -> Response:
 
 def _object(request: Request, known: tuple[str, ...] = ()) -> dict[str, Any]:
     try:
-        body = orjson.loads(request.body or b"{}")
+        body = lenient_json.loads(request.body or b"{}")
     except orjson.JSONDecodeError as error:
         raise MalformedBody("The body is not JSON", detail=str(error)) from error
     if not isinstance(body, dict):

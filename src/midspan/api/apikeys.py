@@ -16,6 +16,7 @@ from midspan.api.request import Identity, Request
 from midspan.api.response import Response, json_response
 from midspan.api.router import Role, Route
 from midspan.dictionary.values import parse_datetime
+from midspan.formats import lenient_json
 from midspan.kernel.errors import InvalidRequest, MalformedBody, NotAuthenticated
 from midspan.query import Operator, ReadPlan, Test
 from midspan.records import RIGHTS, RecordTransaction, insert
@@ -91,7 +92,7 @@ def make_key(request: Request) -> Response:
 
 def _members(request: Request) -> dict[str, str]:
     try:
-        body = orjson.loads(request.body)
+        body = lenient_json.loads(request.body)
     except orjson.JSONDecodeError as error:
         raise MalformedBody("The body is not JSON", detail=str(error)) from error
     texts = isinstance(body, dict) and all(isinstance(value, str) for value in body.values())

@@ -21,6 +21,7 @@ from midspan.api.request import Request
 from midspan.api.response import Response, json_response
 from midspan.api.router import Role, Route
 from midspan.flow.service import FlowService
+from midspan.formats import lenient_json
 from midspan.kernel.errors import InvalidRequest, MalformedBody
 from midspan.records import Record
 from midspan.security import Actor
@@ -181,7 +182,7 @@ class _Flows:
     def test(self, request: Request) -> Response:
         """Rehearse a flow for a record without effects: ``{"flow", "record"}``."""
         try:
-            body = orjson.loads(request.body)
+            body = lenient_json.loads(request.body)
             flow, record = body["flow"], body["record"]
         except (orjson.JSONDecodeError, KeyError, TypeError) as error:
             raise MalformedBody('Expected {"flow": "…", "record": "…"}') from error

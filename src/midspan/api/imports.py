@@ -14,6 +14,7 @@ from midspan.api.description import Answer, Body, Description, listed, members, 
 from midspan.api.request import Request
 from midspan.api.response import Response, json_response
 from midspan.api.router import Role, Route
+from midspan.formats import lenient_json
 from midspan.importsets.relay import RelayedLoad, RelayImports
 from midspan.kernel.errors import InvalidRequest
 from midspan.records import RecordStore, RecordTransaction
@@ -90,7 +91,7 @@ class _Imports:
 
 def _name(body: bytes) -> str:
     try:
-        given = orjson.loads(body or b"{}")
+        given = lenient_json.loads(body or b"{}")
     except orjson.JSONDecodeError:
         given = None
     name = given.get("name") if isinstance(given, dict) else None

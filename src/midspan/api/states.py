@@ -26,6 +26,7 @@ from midspan.api.description import (
 from midspan.api.request import Request
 from midspan.api.response import Response, json_response
 from midspan.api.router import Role, Route
+from midspan.formats import lenient_json
 from midspan.kernel.errors import Conflict, MalformedBody
 from midspan.records import START, SavedState, SavedStates
 
@@ -150,7 +151,7 @@ class _States:
         """Save the present state as ``{"name"}``."""
         states = self._states()
         try:
-            name = orjson.loads(request.body or b"{}")["name"]
+            name = lenient_json.loads(request.body or b"{}")["name"]
         except (orjson.JSONDecodeError, KeyError, TypeError) as error:
             raise MalformedBody("The body names no snapshot", hint='{"name": "NAME"}') from error
         return _result(_shown(states.save(str(name))), 201)

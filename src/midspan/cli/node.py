@@ -28,6 +28,7 @@ from midspan.cli.address import is_loopback
 from midspan.cli.gate import Gate
 from midspan.cli.listener import Tls, listen, make_server, until_first
 from midspan.cli.lock import locked
+from midspan.cli.memory import bound_heaps
 from midspan.instance import Instance
 from midspan.kernel.clock import SystemClock
 from midspan.kernel.errors import InvalidRequest, InvalidValue
@@ -133,6 +134,7 @@ def serve(options: NodeOptions) -> None:
     Raises:
         InvalidRequest, PortTaken, Conflict: it cannot start; nothing was changed.
     """
+    bound_heaps()
     configure_logging(options.log_level)
     check_exposure(options)
     settings = options.settings

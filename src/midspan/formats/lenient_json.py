@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import orjson
 
+from midspan.formats.weight import json_is_heavy
 from midspan.kernel.errors import LimitExceeded, MalformedBody
 
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
@@ -50,7 +51,8 @@ def parse(
     midspan.kernel.errors.MalformedBody: Not valid JSON: line 1, column 2: NaN is not a JSON value
 
     Raises:
-        MalformedBody: it does not parse, is not UTF-8 or nests deeper than ``max_depth``; the
+        MalformedBody: it does not parse, is not UTF-8, nests deeper than ``max_depth`` or holds
+            more values than memory is given for (see ``weight``); where it does not parse, the
             message has line and column (both from 1) and what was expected there.
         LimitExceeded: it is longer than ``max_bytes``.
     """
@@ -62,11 +64,25 @@ def parse(
         )
     raw = raw.removeprefix(_BOM)
     try:
-        value: JsonValue = orjson.loads(raw)
+        value: JsonValue = loads(raw)
     except orjson.JSONDecodeError as error:
         return _parse_tolerantly(raw, max_depth, error)
     _check_depth(raw, value, max_depth)
     return _parse_exactly(raw) if _LONG_NUMBER.search(raw) else value
+
+
+def loads(raw: bytes) -> Any:
+    """Return the value of a strict JSON document; a quick one, of which the depth may be 1,024.
+
+    Raises:
+        MalformedBody: it holds more values than memory is given for (see ``weight``).
+        orjson.JSONDecodeError: it is not JSON.
+    """
+    if json_is_heavy(raw):
+        raise MalformedBody(
+            "The JSON body holds too many values", hint="Send the data in several requests."
+        )
+    return orjson.loads(raw)
 
 
 def dumps(value: object) -> bytes:

@@ -9,11 +9,23 @@ from functools import cache
 from lxml import etree
 
 from midspan.formats.lenient_json import JsonValue
+from midspan.formats.weight import xml_is_heavy
 from midspan.kernel.errors import InvalidValue, LimitExceeded, MalformedBody
 
 MAX_BYTES = 10 * 1024 * 1024
 MAX_DEPTH = 100
+MAX_ATTRIBUTES = 1_000
+"""Of one element; reading them takes time with the square of their number."""
 
+_ENCODINGS = re.compile(
+    r"utf-?8|utf-?16(?:le|be)?|(?:us-)?ascii|iso-8859-\d+|latin-?1|(?:windows-|cp)125\d|koi8-[ru]"
+    r"|shift_jis|euc-(?:jp|kr)|gb2312|gbk|gb18030|big5",
+    re.IGNORECASE,
+)
+"""In all of them the signs that XML is made of are the bytes that they are in ASCII."""
+_ENCODING = re.compile(rb"""\A[^>]{,200}?encoding\s*=\s*["']([^"']{,40})["']""")
+_STARTS = (b"<", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\x00<", b" ", b"\t", b"\r", b"\n")
+_DOCTYPE = re.compile(rb"\A(?:\xef\xbb\xbf)?+(?:\s|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL)
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>'
@@ -37,7 +49,8 @@ def parse(data: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH
 
     Raises:
         XmlError: not well-formed (message with line and column), any DOCTYPE, or more than
-            ``max_depth`` levels of elements.
+            ``max_depth`` levels of elements, or more elements and attributes than memory is given
+            for (see ``weight``).
         LimitExceeded: longer than ``max_bytes``.
     """
     if len(data) > max_bytes:
@@ -45,12 +58,13 @@ def parse(data: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH
             f"The XML body has {len(data)} bytes; at most {max_bytes} are accepted",
             hint="Send the data in several requests.",
         )
+    _check_before(data)
     try:
         root = etree.fromstring(data, _hardened_parser())
     except (etree.XMLSyntaxError, ValueError) as error:
         raise XmlError(_explain(error)) from error
     if root.getroottree().docinfo.internalDTD is not None:
-        raise XmlError("XML with a DOCTYPE is refused", hint="Remove the <!DOCTYPE …> line.")
+        raise _doctype()
     _check_depth(root, max_depth)
     return root
 
@@ -128,6 +142,29 @@ def _hardened_parser() -> etree.XMLParser:
     )
 
 
+def _check_before(data: bytes) -> None:
+    """Refuse what costs too much to be read at all.
+
+    So that this can be seen from the bytes, encodings are refused that hide the signs of XML, as
+    UTF-7 does.
+    """
+    declared = _ENCODING.match(data.replace(b"\x00", b"") if b"\x00" in data[:4] else data)
+    known = declared is None or _ENCODINGS.fullmatch(declared[1].decode("ascii", "replace"))
+    if not known or (data and not data.startswith(_STARTS)):
+        raise XmlError("Not valid XML: not text in a known encoding", hint="Send UTF-8.")
+    if _DOCTYPE.match(data):
+        raise _doctype()
+    if xml_is_heavy(data):
+        raise XmlError(
+            "The XML body holds too many elements or attributes",
+            hint="Send the data in several requests.",
+        )
+
+
+def _doctype() -> XmlError:
+    return XmlError("XML with a DOCTYPE is refused", hint="Remove the <!DOCTYPE …> line.")
+
+
 def _explain(error: etree.XMLSyntaxError | ValueError) -> str:
     if isinstance(error, etree.XMLSyntaxError) and error.msg:
         line, column = error.position
@@ -139,8 +176,10 @@ def _explain(error: etree.XMLSyntaxError | ValueError) -> str:
 def _check_depth(root: etree._Element, max_depth: int) -> None:
     """Walk the tree without recursion and refuse the first element that is too deep."""
     depth = 0
-    for event, _ in etree.iterwalk(root, events=("start", "end")):
+    for event, element in etree.iterwalk(root, events=("start", "end")):
         depth += 1 if event == "start" else -1
+        if len(element.attrib) > MAX_ATTRIBUTES:
+            raise XmlError(f"An XML element has more than {MAX_ATTRIBUTES} attributes")
         if depth > max_depth:
             raise XmlError(
                 f"XML nested deeper than {max_depth} elements", hint="Send a flatter document."

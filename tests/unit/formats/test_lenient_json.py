@@ -134,3 +134,37 @@ def test_any_text_gives_a_value_or_a_malformed_body(text: str) -> None:
     except MalformedBody:
         return
     assert lenient_json.parse(lenient_json.dumps(value)) == value
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" + b"{}," * 200_000 + b"{}]",
+        b'{"a":[' + b'{"a":1},' * 120_000 + b"{}]}",
+        b"[" + b"[[]]," * 200_000 + b"[]]",
+        b"[" + b"1," * 400_000 + b"1]",
+        b"{" + b",".join(b'"u_%d":1' % n for n in range(400_000)) + b"}",
+        b'["\\"",' + b"{}," * 200_000 + b'{},"\\\\"]',
+        b"[" + b"{}," * 200_000 + b"{},]",
+        b'["' + b"{}," * 200_000,
+    ],
+)
+def test_more_values_than_memory_is_given_for_are_not_read(
+    body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midspan.formats.lenient_json.orjson.loads", None)
+    with pytest.raises(MalformedBody, match="too many values"):
+        lenient_json.parse(body)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{}," * 200_000, 'a,"b",\\' * 100_000, "," * 2_000_000, "[" * 2_000_000],
+)
+def test_what_is_text_only_does_not_weigh(text: str) -> None:
+    assert lenient_json.parse(lenient_json.dumps({"payload": text})) == {"payload": text}
+
+
+def test_a_usual_list_of_records_is_read() -> None:
+    record = {f"u_column_{n}": f"value {n}" for n in range(20)}
+    assert lenient_json.parse(lenient_json.dumps([record] * 10_000)) == [record] * 10_000

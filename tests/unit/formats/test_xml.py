@@ -146,3 +146,59 @@ def test_an_object_that_holds_itself_is_refused() -> None:
     value["me"] = value
     with pytest.raises(InvalidValue):
         xml.from_object("response", value)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"<r>" + b"<a/>" * 200_000 + b"</r>",
+        b'<r a=">"' + b' b="1"' * 200_000 + b"/>",
+        b"<r " + b"".join(b"a%d='' " % n for n in range(200_000)) + b'b="',
+        b'<?x " ?><r>' + b"<a/>" * 200_000 + b'</r><!-- " -->',
+        b"<r><!-- ' -->" + b"<a b='1'/>" * 100_000 + b"</r>",
+        ("<r>" + "<a/>" * 200_000 + "</r>").encode("utf-16"),
+        ("<r>" + "<a/>" * 200_000 + "</r>").encode("utf-16-be"),
+    ],
+)
+def test_more_elements_than_memory_is_given_for_are_not_read(
+    document: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midspan.formats.xml.etree.fromstring", None)
+    with pytest.raises(MalformedBody, match="too many elements or attributes"):
+        xml.parse(document)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"<r><a>" + b"x=1;" * 200_000 + b"</a></r>",
+        b"<r><![CDATA[" + b"<a b='1'/>" * 100_000 + b"]]></r>",
+        b"<r><!--" + b"<a/>" * 200_000 + b"--><b/></r>",
+        b"<r>" + b"<a/>" * 50_000 + b"</r>",
+        b"<r><![CDATA[<!DOCTYPE html><html/>]]></r>",
+    ],
+)
+def test_what_is_text_only_does_not_weigh(document: bytes) -> None:
+    assert xml.parse(document).tag == "r"
+
+
+def test_attributes_of_one_element_are_bounded() -> None:
+    """Reading them takes time with the square of their number: 40,000 took four seconds."""
+    many = b"<r " + b" ".join(b'a%d="x"' % n for n in range(5_000)) + b"/>"
+    with pytest.raises(MalformedBody, match="more than 1000 attributes"):
+        xml.parse(many)
+
+
+@pytest.mark.parametrize("encoding", ["utf-7", "UTF-7", "cp037", "ebcdic-us", "iso-2022-jp", "hz"])
+def test_an_encoding_that_hides_the_signs_of_xml_is_refused(encoding: str) -> None:
+    with pytest.raises(MalformedBody, match="not text in a known encoding"):
+        xml.parse(f'<?xml version="1.0" encoding="{encoding}"?><r>+ADw-a/+AD4-</r>'.encode())
+    with pytest.raises(MalformedBody):
+        xml.parse("<r><a/></r>".encode("cp037"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "iso-8859-1", "windows-1252", "us-ascii"])
+def test_usual_encodings_are_read(encoding: str) -> None:
+    text = "e" if encoding == "us-ascii" else "é"
+    document = f'<?xml version="1.0" encoding="{encoding}"?><r><a>{text}</a></r>'.encode(encoding)
+    assert xml.to_object(xml.parse(document)) == {"a": text}

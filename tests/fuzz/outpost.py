@@ -1,0 +1,277 @@
+"""An instance in a process of its own, attacked over a socket, with the memory that it takes.
+
+The generator of the attacks is another process, so the figure is that of the server and its script
+workers alone. ``make fuzz ARGS='--served'`` sends the attacks here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+from msgspec import Struct
+
+from midspan.instance import Instance
+from midspan.kernel.settings import Settings
+
+if __package__:
+    from .siege import Siege, Tally, address_of, fill, fortress, signed
+else:  # run by hand
+    from siege import (  # type: ignore[import-not-found,no-redef]
+        Siege,
+        Tally,
+        address_of,
+        fill,
+        fortress,
+        signed,
+    )
+
+MEGABYTE = 2**20
+PATIENCE = 30.0
+"""Seconds after which an answer counts as missing; a guard against hanging only."""
+SETTLING = 1.5
+"""Seconds in which the memory of an idle server must stay as it is."""
+EVERY = 0.02
+"""Seconds between two looks at the memory."""
+
+
+class Server(Struct, frozen=True):
+    """A served instance: where it listens and its process."""
+
+    host: str
+    port: int
+    pid: int
+
+    def settled(self) -> int:
+        """Return the bytes once they stay: jobs and script workers start after the first answer."""
+        before, now = 0, self.pss()
+        while abs(now - before) > MEGABYTE // 4:
+            time.sleep(SETTLING)
+            before, now = now, self.pss()
+        return now
+
+    def pss(self) -> int:
+        """Return the bytes of the server and of all its children, shared pages by their share."""
+        return sum(_pss(process.pid) for process in self._tree())
+
+    def growth(self, idle: Mapping[int, int]) -> int:
+        """Return how far each process ever rose above ``idle``, exactly, added up, in bytes."""
+        return sum(
+            max(0, _status(each.pid, "VmHWM") - idle.get(each.pid, 0)) for each in self._tree()
+        )
+
+    def resident(self) -> dict[int, int]:
+        """Return the resident bytes of each process, and forget how high they were."""
+        found = {}
+        for each in self._tree():
+            with suppress(OSError):
+                Path(f"/proc/{each.pid}/clear_refs").write_text("5")
+            found[each.pid] = _status(each.pid, "VmRSS")
+        return found
+
+    def _tree(self) -> list[psutil.Process]:
+        process = psutil.Process(self.pid)
+        return [process, *process.children(recursive=True)]
+
+
+def _pss(pid: int) -> int:
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:  # a worker that was replaced
+        return 0
+    return next(int(line.split()[1]) * 1024 for line in text.splitlines() if line[:4] == "Pss:")
+
+
+def _status(pid: int, name: str) -> int:
+    try:
+        text = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    found = (line.split()[1] for line in text.splitlines() if line.startswith(f"{name}:"))
+    return int(next(found, "0")) * 1024
+
+
+@contextmanager
+def outpost(data: Path, *options: str, environment: Mapping[str, str] = {}) -> Iterator[Server]:
+    """Run ``midspan serve`` on a data directory that was filled before."""
+    command = [sys.executable, "-m", "midspan", "serve", "--data", str(data), "--port", "0"]
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            [*command, "--log-level", "error", *options],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env={**os.environ, **environment},
+        )
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            if not line:
+                log.seek(0)
+                raise RuntimeError(log.read().decode(errors="replace")[-4000:])
+            where = urlsplit(json.loads(line)["url"])
+            yield Server(where.hostname or "", where.port or 0, process.pid)
+        finally:
+            process.terminate()
+            process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
+
+
+class Watch:
+    """Looks at the memory of a server all the time and remembers the most."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self.idle = server.settled()
+        self._resident = server.resident()
+        self.peak = self.idle
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: object
+    ) -> None:
+        self._end.set()
+        self._thread.join()
+        self.peak = max(self.peak, self._server.pss())
+
+    def _look(self) -> None:
+        while not self._end.wait(EVERY):
+            self.peak = max(self.peak, self._server.pss())
+
+    def lines(self) -> Iterator[str]:
+        """Yield what to say about it."""
+        after, exact = self._server.pss(), self._server.growth(self._resident)
+        yield (
+            f"memory of the server (PSS): idle {self.idle / MEGABYTE:.0f} MB, peak"
+            f" {(self.peak - self.idle) / MEGABYTE:+.0f} MB, afterwards"
+            f" {(after - self.idle) / MEGABYTE:+.0f} MB; highest growth of each process, added up:"
+            f" {exact / MEGABYTE:.0f} MB"
+        )
+
+
+class Caller:
+    """Sends requests as they are, byte by byte, on a connection that lasts where it can."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._socket: socket.socket | None = None
+
+    def close(self) -> None:
+        """Leave the connection."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def send(
+        self,
+        method: str,
+        target: bytes,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+        body: bytes = b"",
+    ) -> tuple[int, bytes]:
+        """Return status and body; status 0 when the server left without an answer."""
+        lines = [method.encode() + b" " + (target or b"/") + b" HTTP/1.1"]
+        names = {name.lower() for name, _ in headers}
+        if b"host" not in names:
+            lines.append(b"host: inst.example.com")
+        framed = names & {b"content-length", b"transfer-encoding", b"expect"}
+        if body and not framed:
+            lines.append(b"content-length: %d" % len(body))
+        lines += [name + b": " + value for name, value in headers]
+        if framed:
+            lines.append(b"connection: close")
+            self.close()
+        try:
+            found = self._exchange(b"\r\n".join(lines) + b"\r\n\r\n", body, head=method == "HEAD")
+        except (OSError, HTTPException):
+            self.close()
+            return 0, b""
+        if framed:
+            self.close()
+        return found
+
+    def _exchange(self, head_bytes: bytes, body: bytes, *, head: bool) -> tuple[int, bytes]:
+        if self._socket is None:
+            self._socket = socket.create_connection(
+                (self._server.host, self._server.port), PATIENCE
+            )
+        with suppress(BrokenPipeError, ConnectionResetError):  # it may answer before it has all
+            self._socket.sendall(head_bytes + body)
+        answer = HTTPResponse(self._socket, method="HEAD" if head else "GET")
+        with answer:
+            answer.begin()
+            found = answer.status, answer.read()
+            if answer.will_close:
+                self.close()
+        return found
+
+
+def served_siege(
+    seed: int, numbers: range, clients: int = 1, database: str = "", *, only: str = ""
+) -> tuple[Tally, list[str]]:
+    """Send attacks to a served instance; return their tally, and lines on time and memory."""
+    with tempfile.TemporaryDirectory(prefix="midspan-siege-") as folder:
+        settings = Settings(data=Path(folder), database=database)
+        instance = Instance(settings)
+        try:
+            fill(instance)
+        finally:
+            instance.close()
+        options = ("--behind-proxy", *(("--database", database) if database else ()))
+        with fortress() as app, outpost(Path(folder), *options) as server:
+            siege = Siege(app, seed)
+            _volley(siege, server, iter(range(-200, 0)))  # what an idle instance has loaded
+            siege.tally = Tally()
+            began = time.perf_counter()
+            with Watch(server) as watch:
+                given = iter([n for n in numbers if only in ("", siege.attack(n).kind)])
+                threads = [
+                    threading.Thread(target=_volley, args=(siege, server, given))
+                    for _ in range(clients)
+                ]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
+            took = f"{time.perf_counter() - began:.0f} s, seed {seed}, {clients} at a time"
+            return siege.tally, [took, *watch.lines()]
+
+
+_NEXT = threading.Lock()
+
+
+def _volley(siege: Siege, server: Server, numbers: Iterator[int]) -> None:
+    caller = Caller(server)
+    while True:
+        with _NEXT:
+            number = next(numbers, None)
+        if number is None:
+            caller.close()
+            return
+        attack = siege.attack(number)
+        headers = signed(attack)
+        if not any(name == b"x-forwarded-for" for name, _ in headers):
+            headers.append((b"x-forwarded-for", address_of(attack).encode()))
+        target = attack.path + (b"?" + attack.query if attack.query else b"")
+        began = time.perf_counter()
+        status, body = caller.send(attack.method, target, tuple(headers), attack.body)
+        took = time.perf_counter() - began
+        with _NEXT:
+            siege.judge(number, attack, status, body, took)
