@@ -2,208 +2,21 @@
 
 Two instances hold the same cases, as far as the reader may read them. What he may not read differs
 between them: cases that he does not reach, the values of hidden fields, whom references lead to,
-journal entries, files of hidden cases. Every read surface has to answer both with the same bytes.
+journal entries, files of hidden cases. Every read surface has to answer both with the same bytes:
+lists and queries are drawn here, the other surfaces are gone through in ``test_read_surfaces``.
 """
 
 from __future__ import annotations
-
-import asyncio
-import base64
-import itertools
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field
-from typing import Any
 
 import httpx
 import pytest
 from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 
-from midspan.api import Application
-from midspan.api.deployment import deploy
-from midspan.api.memoryfolder import MemoryFolder
-from midspan.instance import Instance
-from midspan.kernel.clock import ManualClock
-from midspan.kernel.ids import SeededIds
-from midspan.records import RecordTransaction, delete, insert, update
+from midspan.records import delete, insert
 from midspan.security import SYSTEM
-from midspan.testing import open_instance
 
-ITIL_ROLE = "282bf1fac6112285017366cb5f867469"
-READER = "a" * 31 + "1"
-PASSWORD = "correct horse"
-DIFFERENT_BY_NATURE = {"x-transaction-id", "set-cookie", "content-length"}
-"""Headers with ids of the request itself; the length is that of the body, which is compared."""
-FILES = {
-    "app.yaml": "name: veil\nlabel: Veil\nversion: 1.0.0\nrequires: [platform]\n",
-    "tables/u_case.yaml": """
-table: u_case
-extendable: true
-audit: false
-fields:
-  u_number: {display: true}
-  u_title: {}
-  u_level: {type: integer, choices: {1: High, 2: Low}}
-  u_visible: {type: boolean}
-  u_secret: {}
-  u_tick: {}
-  u_rank: {type: integer}
-  u_owner: {type: reference, to: u_person}
-  u_team: {type: reference, to: u_team}
-  u_watchers: {type: glide_list, to: u_person}
-  u_notes: {type: journal_input}
-  u_diary: {type: journal_input}
-""",
-    "tables/u_child_case.yaml": """
-table: u_child_case
-extends: u_case
-audit: false
-fields: {u_extra: {}}
-""",
-    "tables/u_person.yaml": """
-table: u_person
-audit: false
-fields:
-  u_name: {display: true}
-  u_mail: {}
-  u_public: {type: boolean}
-  u_boss: {type: reference, to: u_person}
-""",
-    "tables/u_team.yaml": "table: u_team\naudit: false\nfields: {u_name: {display: true}}\n",
-    "acls.yaml": """
-- {name: u_case, operation: read, roles: [itil], condition: u_visible=true}
-- {name: u_case.u_secret, operation: read, roles: [admin]}
-- {name: u_case.u_notes, operation: read, roles: [admin]}
-- {name: u_child_case.u_rank, operation: read, roles: [admin]}
-- {name: u_person, operation: read, roles: [itil], condition: u_public=true}
-- {name: u_team, operation: read, roles: [admin]}
-""",
-    "rest/veil/service.yaml": """
-name: Veil
-service_id: veil
-namespace: x_veil
-resources: [{name: Cases, method: GET, path: /cases, script: cases.js}]
-""",
-    "rest/veil/cases.js": """
-(function process(request, response) {
-  var found = [];
-  var cases = new GlideRecordSecure('u_case');
-  cases.orderBy('u_number');
-  cases.query();
-  while (cases.next()) {
-    found.push([cases.getUniqueValue(), cases.getValue('u_secret'), cases.getValue('u_title'),
-      cases.getValue('u_rank'), cases.getDisplayValue('u_owner'), cases.getDisplayValue('u_team'),
-      cases.getDisplayValue('u_watchers'), cases.u_owner.u_name.toString(),
-      cases.u_notes.getJournalEntry(-1), cases.u_diary.getJournalEntry(-1)]);
-  }
-  response.setBody({rows: found, count: cases.getRowCount()});
-})(request, response);
-""",
-}
-PEOPLE = [f"{n:032x}" for n in range(0x100, 0x104)]
-TEAMS = [f"{n:032x}" for n in range(0x200, 0x202)]
-SEEDS = itertools.count(1)
-WORDS = ["", "a", "B", "ab", "x y"]
-
-
-@dataclass(frozen=True)
-class World:
-    """Rows of an instance by table and sys_id, and journal entries by case."""
-
-    rows: dict[tuple[str, str], dict[str, str]]
-    notes: list[tuple[str, str, str]] = field(default_factory=list)
-
-
-class Ids(SeededIds):
-    """Ids that can begin again, so that two instances give the same ones to visible rows."""
-
-    def begin(self, seed: int) -> None:
-        super().__init__(seed)
-
-
-class Side:
-    """One of the two instances, with the requests of its reader."""
-
-    def __init__(self, instance: Instance, ids: Ids, runner: asyncio.Runner) -> None:
-        self.instance = instance
-        self.ids = ids
-        self.app: Application = instance.application()
-        self._runner = runner
-        folder = MemoryFolder({name: text.encode() for name, text in FILES.items()}, "veil")
-        deploy(instance.records, SYSTEM, folder, dry_run=False)
-        with instance.records.write(SYSTEM, enforce=False) as records:
-            person = {"user_name": "bo", "name": "Bo", "user_password": PASSWORD}
-            records.apply(insert("sys_user", person, sys_id=READER))
-            records.apply(insert("sys_user_has_role", {"user": READER, "role": ITIL_ROLE}))
-
-    def hold(self, seed: int, visible: World, hidden: World) -> None:
-        """Make these the rows; what is hidden comes last and so leaves the ids of others alone."""
-        with self.instance.records.write(SYSTEM, enforce=False) as records:
-            for table in ("u_case", "u_person", "u_team"):
-                for record in records.find(table, ""):
-                    records.apply(delete(record.table, record.sys_id))
-        self.ids.begin(seed)
-        with self.instance.records.write(SYSTEM, enforce=False) as records:
-            for world in (visible, hidden):
-                _store(records, world)
-
-    def send(self, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
-        """Return status, headers and body of a GET of the reader."""
-        status, found, body = self._runner.run(self._send("GET", path, headers, None))
-        kept = {k: v for k, v in found.items() if k not in DIFFERENT_BY_NATURE}
-        return status, kept, body
-
-    def batch(self, paths: list[str]) -> bytes:
-        """Return the parts of a batch of GETs."""
-        requests = [{"id": str(n), "method": "GET", "url": path} for n, path in enumerate(paths)]
-        body = {"batch_request_id": "1", "rest_requests": requests}
-        answer = self._runner.run(self._send("POST", "/api/now/batch", {}, body))
-        served = httpx.Response(200, content=answer[2]).json()["serviced_requests"]
-        return repr(
-            [(part["status_code"], base64.b64decode(part["body"])) for part in served]
-        ).encode()
-
-    async def _send(
-        self, method: str, path: str, headers: dict[str, str], body: Any
-    ) -> tuple[int, dict[str, str], bytes]:
-        transport = httpx.ASGITransport(self.app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://inst.example") as client:
-            got = await client.request(
-                method, path, headers=headers, json=body, auth=("bo", PASSWORD)
-            )
-        return got.status_code, dict(got.headers), got.content
-
-
-def _store(records: RecordTransaction, world: World) -> None:
-    for (table, sys_id), values in world.rows.items():
-        if table != "changed":
-            records.apply(insert(table, values, sys_id=sys_id))
-    for (table, sys_id), values in world.rows.items():
-        if table == "changed":
-            records.apply(update("u_case", sys_id, values))
-    for sys_id, name, text in world.notes:
-        records.apply(update("u_case", sys_id, {name: text}))
-
-
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def sides(request: pytest.FixtureRequest) -> Iterator[tuple[Side, Side]]:
-    new_database: Callable[[], str] = (
-        request.getfixturevalue("new_database") if request.param == "postgresql" else str
-    )
-    with ExitStack() as stack:
-        runner = stack.enter_context(asyncio.Runner())
-        found = []
-        for _ in range(2):
-            ids = Ids()
-            instance = stack.enter_context(
-                open_instance(new_database(), clock=ManualClock(), ids=ids)
-            )
-            side = Side(instance, ids, runner)
-            stack.callback(side.app.close)
-            found.append(side)
-        yield found[0], found[1]
-
+from .veil import PEOPLE, SEEDS, TEAMS, WORDS, Side, World
 
 # What is in the two worlds
 

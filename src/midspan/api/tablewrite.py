@@ -12,6 +12,7 @@ from midspan.dictionary.values import canonical
 from midspan.formats import JsonValue, dates, lenient_json
 from midspan.formats.datepattern import compile_pattern
 from midspan.kernel.errors import InvalidValue
+from midspan.query import ALWAYS
 from midspan.records import PROPERTIES, RecordTransaction
 from midspan.records.lookup import resolve_reference
 
@@ -51,11 +52,20 @@ class Incoming:
         return found
 
     def sys_id(self) -> str:
-        """Return the id that the body asks for, or ``''``."""
+        """Return the id that the body asks for, or ``''``.
+
+        To be told that an id is taken is to learn of the record that has it. So an id may be chosen
+        by whoever may read every record that could have it.
+        """
         given = as_text(self._wanted.values.get("sys_id"))
         if given and not _SYS_ID.fullmatch(given):
             self.warnings.append("Given sys_id left out: it needs 32 letters and digits")
             return ""
+        if given and self._transaction.enforce:
+            others = self._transaction.access.rows(self._table.physical, "read")
+            if others != ALWAYS:
+                self.warnings.append("Given sys_id left out: not all records may be read")
+                return ""
         return given
 
     def _text(self, field: Field, text: str) -> str:

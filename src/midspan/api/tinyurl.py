@@ -6,8 +6,8 @@ with his own rights. It is forgotten 30 days after it was last asked for.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import timedelta
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from midspan.api.description import BOTH, TEXT, Answer, Body, Description, members, result
@@ -67,12 +67,10 @@ def shorten(request: Request) -> Response:
     form = response_form(request)
     path, query = _parts(_wanted(request))
     query_pairs(query.encode())  # refuses now what could not be used later
-    tiny = derived_id(_TABLE, request.actor.sys_id, query)
-    with (
-        suppress(DuplicateKey),  # another node was asked for the same at the same time
-        request.parts.records.write(SYSTEM, enforce=False) as transaction,
-    ):
-        _keep(transaction, tiny, query, request.actor.sys_id)
+    try:
+        tiny = _kept(request, query)
+    except DuplicateKey:  # another node was asked for the same at the same time
+        tiny = _kept(request, query)
     return answer(f"{path}?{PARAMETER}={tiny}", form)
 
 
@@ -88,12 +86,12 @@ def expanded(request: Request) -> Request:
     if not tiny or request.identity is NOBODY:
         return request
     with request.parts.records.read(SYSTEM, enforce=False) as transaction:
-        rows = _rows(transaction, tiny)
+        rows = _rows(transaction, "tiny_url", tiny)
     if not rows:
         raise InvalidRequest(
             f"Unknown {PARAMETER} {tiny[:80]}", hint="Ask for a new one at /api/now/tinyurl."
         )
-    kept = query_pairs((rows[0][0] or "").encode())
+    kept = query_pairs(rows[0].data.encode())
     given = tuple(pair for pair in request.query if pair[0] != PARAMETER)
     return request.replace(query=(*kept, *given), sent_query=request.query)
 
@@ -127,21 +125,38 @@ def _parts(url: str) -> tuple[str, str]:
     return parts.path.lstrip("/"), parts.query
 
 
-def _rows(transaction: RecordTransaction, tiny: str) -> list[tuple[str | None, str]]:
+class _Row(NamedTuple):
+    data: str
+    changed: str
+    tiny: str
+
+
+def _rows(transaction: RecordTransaction, field: str, value: str) -> list[_Row]:
     path = transaction.dictionary.path
-    columns = (path(_TABLE, "data"), path(_TABLE, "sys_updated_on"))
-    test = Test(path(_TABLE, "tiny_url"), Operator.EQUALS, (tiny,))
+    columns = tuple(path(_TABLE, name) for name in ("data", "sys_updated_on", "tiny_url"))
+    test = Test(path(_TABLE, field), Operator.EQUALS, (value,))
     plan = ReadPlan(table=_TABLE, columns=columns, condition=test)
-    return [(data, changed or "") for data, changed in transaction.run(plan)]
+    return [_Row(*(text or "" for text in row)) for row in transaction.run(plan)]
 
 
-def _keep(transaction: RecordTransaction, tiny: str, query: str, user: str) -> None:
-    now = transaction.now
-    found = _rows(transaction, tiny)
-    if not found:
-        sql = Statements("midspan.api", "tinyurls", transaction.database.dialect)
-        transaction.database.execute(sql["forget"], (datetime_text(now - _KEPT),))
-        row = {"sys_id": tiny, "tiny_url": tiny, "data": query, "user": user}
-        transaction.engine_insert(_TABLE, [row])
-    elif found[0][1] < datetime_text(now - _NOTED_EVERY):
-        transaction.engine_update(_TABLE, tiny, {"sys_updated_on": datetime_text(now)})
+def _kept(request: Request, query: str) -> str:
+    """Return the short form of a query, made anew or found.
+
+    The row's own id follows from user and query, so that the same wish is found again; the short
+    form is drawn by lot, because whoever could work it out would learn who had asked for what.
+    """
+    own = derived_id(_TABLE, request.actor.sys_id, query)
+    with request.parts.records.write(SYSTEM, enforce=False) as transaction:
+        now = transaction.now
+        found = _rows(transaction, "sys_id", own)
+        if not found:
+            sql = Statements("midspan.api", "tinyurls", transaction.database.dialect)
+            transaction.database.execute(sql["forget"], (datetime_text(now - _KEPT),))
+            tiny = derived_id(_TABLE, request.parts.ids.token())
+            user = request.actor.sys_id
+            row = {"sys_id": own, "tiny_url": tiny, "data": query, "user": user}
+            transaction.engine_insert(_TABLE, [row])
+            return tiny
+        if found[0].changed < datetime_text(now - _NOTED_EVERY):
+            transaction.engine_update(_TABLE, own, {"sys_updated_on": datetime_text(now)})
+        return found[0].tiny

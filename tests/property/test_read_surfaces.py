@@ -1,0 +1,354 @@
+"""Every read surface of the live router under two instances that differ in what is hidden.
+
+``read_surfaces.txt`` is the reviewed list: each path that answers GET is compared here, or it says
+why not. A route that comes new has no line and fails the test. Compared are answers to a user with
+the role itil, to one without roles, and to somebody unknown.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from midspan.attachments import NewFile
+from midspan.kernel.errors import MidspanError
+from midspan.query import NEVER
+from midspan.records import delete, insert
+from midspan.security import SYSTEM
+
+from .veil import AS_JSON, PEOPLE, READER, SEEDS, TEAMS, Side, World
+
+REVIEWED = Path(__file__).with_name("read_surfaces.txt")
+CASES = [f"{n:032x}" for n in range(3)]
+HIDDEN = [f"{n:032x}" for n in (0x10, 0x11)]
+MISSING = "f" * 32
+VISIBLE = World(
+    {
+        ("u_person", PEOPLE[0]): {"u_name": "Ann", "u_public": "true", "u_boss": PEOPLE[2]},
+        ("u_person", PEOPLE[1]): {"u_name": "Bea", "u_public": "true"},
+        ("u_case", CASES[0]): {
+            "u_number": "C0", "u_title": "a", "u_visible": "true", "u_level": "1",
+            "u_owner": PEOPLE[2], "u_team": TEAMS[0], "u_watchers": f"{PEOPLE[0]},{PEOPLE[2]}",
+        },
+        ("u_child_case", CASES[1]): {"u_number": "C1", "u_visible": "true", "u_owner": PEOPLE[0]},
+        ("u_case", CASES[2]): {"u_number": "C2", "u_visible": "true", "u_team": TEAMS[1]},
+    },
+    [(CASES[0], "u_diary", "dear")],
+)  # fmt: skip
+LITTLE = World(
+    {("changed", case): {"u_secret": "", "u_notes": "n", "u_tick": "1"} for case in CASES}
+)
+MUCH = World(
+    {
+        ("u_person", PEOPLE[2]): {"u_name": "Zoe", "u_public": "false", "u_boss": PEOPLE[1]},
+        ("u_person", PEOPLE[3]): {"u_name": "Ann", "u_public": "false"},
+        ("u_team", TEAMS[0]): {"u_name": "Blue"},
+        **{
+            ("u_case", case): {"u_number": "C1", "u_title": "a", "u_owner": PEOPLE[0],
+                               "u_secret": "x", "u_visible": "false"}
+            for case in HIDDEN
+        },
+        **{
+            ("changed", case): {"u_secret": "s", "u_notes": "hush", "u_tick": "1"} for case in CASES
+        },
+    },
+    [(HIDDEN[0], "u_diary", "hush")],
+)  # fmt: skip
+ACTING = {"sys_security_acl", "sys_security_acl_role"}
+"""Tables of hidden rows that are there to decide what others see: rules of access."""
+ASKED = {
+    "/": ("/",),
+    "/api/now/attachment": (
+        "?sysparm_limit=1",
+        "",
+        "?sysparm_query=ORDERBYDESCsize_bytes",
+        f"?sysparm_query=table_sys_id={HIDDEN[0]}",
+        f"?sysparm_query=table_sys_idIN{HIDDEN[0]},{CASES[0]}^hash!=x",
+        "?sysparm_query=file_name=hidden.txt^ORfile_nameSTARTSWITHv",
+    ),
+    "/api/now/attachment/{sys_id}": ("/{shown}", "/{hidden}", f"/{MISSING}"),
+    "/api/now/attachment/{sys_id}/file": ("/{shown}/file", "/{hidden}/file", f"/{MISSING}/file"),
+    "/api/now/doc/openapi": ("", "?tables=u_case,u_team", "?tables=u_nosuch"),
+    "/api/now/doc/table/schema": ("",),
+    "/api/now/stats/{table}": (
+        "/u_case?sysparm_count=true",
+        "/u_case?sysparm_count=true&sysparm_group_by=u_team,u_owner&sysparm_display_value=all",
+        "/u_case?sysparm_count=true&sysparm_group_by=u_secret",
+        "/u_case?sysparm_max_fields=u_rank,sys_updated_on&sysparm_group_by=u_level",
+        "/u_case?sysparm_count=true&sysparm_having=count^u_secret^>^1&sysparm_group_by=u_title",
+        "/sys_journal_field?sysparm_count=true&sysparm_group_by=element",
+        "/sys_attachment?sysparm_count=true&sysparm_sum_fields=size_bytes",
+    ),
+    "/api/now/table/{table}": (
+        "/u_case?sysparm_display_value=all",
+        "/u_case?sysparm_display_value=true&sysparm_fields=u_owner.u_name,u_team.u_name,u_watchers",
+        "/u_case?sysparm_limit=1&sysparm_offset=1",
+        "/u_case?sysparm_query=ORDERBYu_secret^ORDERBYu_owner.u_name&sysparm_limit=1",
+        "/u_case?sysparm_query=u_team.u_nameISEMPTY",
+        "/u_case?sysparm_query=u_team=Blue",
+        "/u_case?u_owner=Zoe",
+        "/u_case?sysparm_query=u_ownerDYNAMICx",
+        "/u_case?sysparm_view=default",
+        "/u_person?sysparm_query=u_nameLIKEn",
+        "/u_team",
+        "/sys_attachment",
+        "/sys_journal_field",
+        "/sys_audit",
+        "/sys_user?sysparm_query=user_name=bo",
+    ),
+    "/api/now/table/{table}/{sys_id}": (
+        *(f"/u_case/{case}?sysparm_display_value=all" for case in (*CASES, *HIDDEN, MISSING)),
+        *(f"/u_person/{one}" for one in PEOPLE),
+        *(f"/u_team/{one}" for one in TEAMS),
+        f"/u_child_case/{CASES[1]}?sysparm_fields=u_rank,u_owner.u_name",
+        f"/sys_user/{READER}",
+    ),
+    "/api/now/ui/user/current_user": ("",),
+    "/api/{rest:path}": ("/api/x_veil/veil/cases",),
+    "/healthz": ("/healthz",),
+    "/login": ("/login", "/login?to=%2Fnav%2Fu_case"),
+    "/login.do": ("/login.do",),
+    "/nav/{table}": ("/nav/u_case", "/nav/u_person", "/nav/u_team", "/nav/sys_attachment"),
+    "/nav/{table}/{sys_id}": (
+        *(f"/nav/u_case/{case}" for case in (*CASES, *HIDDEN, MISSING)),
+        *(f"/nav/u_person/{one}" for one in PEOPLE),
+    ),
+    "/readyz": ("/readyz",),
+}  # fmt: skip
+"""What is asked of each compared path; below /api/now the part behind it, in all versions."""
+WRITES: tuple[tuple[str, str, object], ...] = (
+    ("POST", "u_case?sysparm_input_display_value=true", {"u_team": "Blue"}),
+    ("POST", "u_case?sysparm_input_display_value=true", {"u_owner": "Zoe"}),
+    ("POST", "u_case?sysparm_input_display_value=true", {"u_owner": "Ann"}),
+    ("POST", "u_case", {"u_team": "Blue", "u_owner": "Zoe"}),
+    ("POST", "u_case", {"u_team": TEAMS[0], "u_owner": PEOPLE[2]}),
+    ("POST", "u_case?sysparm_display_value=all", {"u_team": TEAMS[0], "u_owner": PEOPLE[3]}),
+    ("POST", "u_case", {"u_owner.u_name": "Yan"}),
+    ("POST", "u_case", {"u_watchers": "Zoe,Ann"}),
+    ("POST", "u_case", {"sys_id": HIDDEN[0]}),
+    ("POST", "u_child_case", {"sys_id": HIDDEN[1], "sys_class_name": "u_case"}),
+    ("POST", "u_person", {"u_name": "Zoe", "u_boss": PEOPLE[3]}),
+    ("POST", "sys_user?sysparm_input_display_value=true", {"user_name": "x", "manager": "hidden"}),
+    ("POST", "incident?sysparm_input_display_value=true", {"cmdb_ci": "hidden", "company": "x"}),
+    ("POST", "incident?sysparm_input_display_value=true", {"problem_id": "hidden"}),
+    ("PATCH", f"u_case/{HIDDEN[0]}", {"u_title": "mine"}),
+    ("PUT", f"u_case/{HIDDEN[1]}", {"u_visible": "true"}),
+    ("DELETE", f"u_case/{HIDDEN[0]}", None),
+    ("DELETE", f"u_person/{PEOPLE[2]}", None),
+    ("DELETE", f"u_team/{TEAMS[0]}", None),
+    ("PATCH", f"u_team/{TEAMS[0]}", {"u_name": "Red"}),
+    ("PATCH", f"u_person/{PEOPLE[2]}", {"u_name": "Xan"}),
+    ("PATCH", f"u_case/{CASES[0]}", {"u_secret": "s"}),
+    ("PATCH", f"u_case/{CASES[0]}", {"u_notes": "more"}),
+    ("PATCH", f"u_case/{CASES[0]}", {"u_team": "Blue"}),
+    ("PATCH", f"u_case/{CASES[0]}", {"u_team": TEAMS[0]}),
+    ("PATCH", f"u_case/{CASES[1]}?sysparm_input_display_value=true", {"u_owner": "Zoe"}),
+)
+
+
+@pytest.fixture
+def pair(sides: tuple[Side, Side]) -> tuple[tuple[Side, Side], dict[str, str]]:
+    """The two instances with little and much hidden in them, and the ids of two files."""
+    seed, files = next(SEEDS), {}
+    for side, hidden in zip(sides, (LITTLE, MUCH), strict=True):
+        side.hold(seed, VISIBLE, World({}))
+        files["shown"] = _attach(side, CASES[0], "visible.txt", b"visible")
+        side.add(hidden)
+    _fill_what_is_closed(sides[1])
+    files["hidden"] = _attach(sides[1], HIDDEN[0], "hidden.txt", b"hidden" * 9)
+    return sides, files
+
+
+def _attach(side: Side, case: str, name: str, content: bytes) -> str:
+    new = NewFile(table="u_case", record=case, name=name, content_type="text/plain")
+    return side.instance.attachments.write(SYSTEM, new, [content])
+
+
+def _closed(side: Side) -> Iterator[str]:
+    """Yield the tables of which neither reader may read a row."""
+    records = side.instance.records
+    snapshot = records.holder.current()
+    actors = [side.actor(name) for name in ("bo", "al")]
+    accesses = [records.access(actor, snapshot, side.instance.clock.now()) for actor in actors]
+    for table in snapshot.dictionary:
+        if all(access.rows(table.name, "read") == NEVER for access in accesses):
+            yield table.name
+
+
+def _fill_what_is_closed(side: Side) -> None:
+    """Put a row into each closed table that takes one."""
+    filled = 0
+    for table in sorted(set(_closed(side)) - ACTING):
+        try:
+            with side.instance.records.write(SYSTEM, enforce=False) as records:
+                display = records.dictionary.table(table).display
+                given = {} if display == "sys_id" else {display: "hidden"}
+                records.apply(insert(table, given))
+            filled += 1
+        except MidspanError:
+            continue
+    assert filled > 20
+
+
+def _urls(path: str) -> Iterator[str]:
+    for asked in ASKED[path]:
+        match = re.match(r"/api/now(/[a-z_]+(?:/[a-z_]+)*)", path)
+        if match is None:
+            yield asked
+            continue
+        for version in ("", "/v1", "/v2"):
+            yield f"/api/now{version}{match[1]}{asked}"
+
+
+def test_every_path_that_answers_get_is_reviewed(sides: tuple[Side, Side]) -> None:
+    reviewed = dict(_reviewed())
+    assert set(reviewed) == set(_paths(sides[0])), "Add a line to read_surfaces.txt, and to ASKED"
+    assert {path for path, how in reviewed.items() if how == "compared"} == set(ASKED)
+    for path, how in reviewed.items():
+        assert how == "compared" or re.fullmatch(r"exempt: .{20,}", how), path
+
+
+def test_every_read_surface_is_blind_for_what_is_hidden(
+    pair: tuple[tuple[Side, Side], dict[str, str]],
+) -> None:
+    sides, files = pair
+    for path in ASKED:
+        answered = set()
+        for url in _urls(path):
+            asked = url.format_map(files)
+            route = sides[0].app.router.find("GET", asked.partition("?")[0]).route
+            assert re.sub("/v[12](?=/)", "", route.path) == path, asked
+            for accept in ("application/json", "application/xml"):
+                answered.add(_compared(sides, asked, "bo", accept))
+            _compared(sides, asked, "al", "application/json")
+            _compared(sides, asked, "", "text/html")
+        assert 200 in answered, f"{path} was never answered"
+
+
+def test_every_closed_table_is_blind(pair: tuple[tuple[Side, Side], dict[str, str]]) -> None:
+    sides, _ = pair
+    for table in sides[0].instance.records.holder.current().dictionary:
+        if table.name in set(_closed(sides[0])):
+            for user in ("bo", "al"):
+                _compared(sides, f"/api/now/table/{table.name}?sysparm_limit=3", user)
+                _compared(sides, f"/api/now/stats/{table.name}?sysparm_count=true", user)
+                _compared(sides, f"/nav/{table.name}", user)
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("midspan.access.names_ignore_acl", "/api/now/table/u_case?sysparm_display_value=true"),
+        ("midspan.access.names_ignore_acl", f"/nav/u_case/{CASES[0]}"),
+        ("midspan.table_api.count_ignores_acl", "/api/now/table/u_case?sysparm_fields=u_title"),
+        ("midspan.table_api.count_ignores_acl", "/api/now/attachment"),
+    ],
+)
+def test_the_two_instances_do_differ(
+    pair: tuple[tuple[Side, Side], dict[str, str]], name: str, path: str
+) -> None:
+    """Where a property says that what is hidden counts, as it does at the vendor's, it is seen."""
+    sides, _ = pair
+    made = []
+    for side in sides:
+        with side.instance.records.write(SYSTEM, enforce=False) as records:
+            values = {"name": name, "value": "true"}
+            made.append(records.apply(insert("sys_properties", values)).sys_id)
+    first, second = (side.send(path) for side in sides)
+    for side, sys_id in zip(sides, made, strict=True):
+        with side.instance.records.write(SYSTEM, enforce=False) as records:
+            records.apply(delete("sys_properties", sys_id))
+    assert first != second
+    _compared(sides, path, "bo")
+
+
+def test_parts_of_a_batch_are_blind(pair: tuple[tuple[Side, Side], dict[str, str]]) -> None:
+    sides, files = pair
+    asked = [url.format_map(files) for path in ASKED for url in _urls(path)]
+    paths = [url for url in asked if url.startswith("/api/") and "openapi" not in url]
+    for user in ("bo", "al"):
+        first, second = (side.batch(paths, user) for side in sides)
+        assert first == second
+        assert json.loads(first)["unserviced_requests"] == []
+
+
+def test_errors_of_writes_are_blind(pair: tuple[tuple[Side, Side], dict[str, str]]) -> None:
+    sides, files = pair
+    seed = next(SEEDS)
+    statuses = set()
+    uploads = [
+        ("PATCH", f"/api/now/attachment/{files['hidden']}", {"file_name": "x"}),
+        ("DELETE", f"/api/now/attachment/{files['hidden']}", None),
+        *(
+            (
+                "POST",
+                f"/api/now/attachment/file?table_name={table}&table_sys_id={one}&file_name=a",
+                {},
+            )
+            for table, one in (("u_case", HIDDEN[0]), ("u_team", TEAMS[0]), ("u_case", MISSING))
+        ),
+        ("POST", "/api/now/tinyurl", {"url": "/x?sysparm_query=u_team=Blue"}),
+    ]
+    tables = [(method, f"/api/now/table/{rest}", body) for method, rest, body in WRITES]
+    for number, (method, path, body) in enumerate([*tables, *uploads]):
+        if method == "POST" and isinstance(body, dict) and "/table/" in path:
+            body = {"u_title": "w", "u_visible": "true", **body}
+        content = None if body is None else json.dumps(body).encode()
+        for user in ("bo", "al"):
+            found = []
+            for side in sides:
+                side.ids.begin(seed * 1_000 + number)
+                found.append(side.ask(method, path, content, headers=AS_JSON, user=user))
+            assert found[0] == found[1], (method, path, body, user)
+            statuses.add(found[0][0])
+    assert {201, 200, 204, 403, 404} <= statuses | {204}
+    _compared(sides, "/api/now/table/u_case?sysparm_display_value=all", "bo")
+    _compared(sides, "/api/now/table/u_person", "bo")
+
+
+def test_a_short_address_of_somebody_else_cannot_be_guessed(sides: tuple[Side, Side]) -> None:
+    """The id was made of user and query, so that one could see who had asked what."""
+    side, query = sides[0], "sysparm_query=u_secret=x"
+    made = [
+        httpx.URL(json.loads(answer[2])["result"]).params["sysparm_tiny"]
+        for answer in (
+            side.ask("POST", "/api/now/tinyurl", body, headers=AS_JSON, user="al")
+            for body in [json.dumps({"url": f"/x?{query}"}).encode()] * 2
+        )
+    ]
+    assert made[0] == made[1]
+    with side.instance.records.read(SYSTEM, enforce=False) as records:
+        kept = records.find("sys_tiny_url", f"tiny_url={made[0]}")
+    assert len(kept) == 1
+    assert kept[0].sys_id != made[0]
+
+
+def _compared(
+    sides: tuple[Side, Side], path: str, user: str, accept: str = "application/json"
+) -> int:
+    first, second = (side.send(path, user, Accept=accept) for side in sides)
+    assert first == second, (path, user, accept)
+    assert first[0] < 500, path
+    return first[0]
+
+
+def _reviewed() -> Iterator[tuple[str, str]]:
+    for line in REVIEWED.read_text().splitlines():
+        if line and line[0] != "#":
+            path, _, how = line.removeprefix("GET ").partition(" | ")
+            yield path, how
+
+
+def _paths(side: Side) -> Iterator[str]:
+    for route in side.app.router.routes():
+        if "GET" in route.methods:
+            yield (
+                re.sub("/v[12](?=/)", "", route.path, count=1)
+                if (route.path.startswith("/api/now/"))
+                else route.path
+            )
