@@ -25,6 +25,8 @@ _ENCODINGS = re.compile(
 """In all of them the signs that XML is made of are the bytes that they are in ASCII."""
 _ENCODING = re.compile(rb"""\A[^>]{,200}?encoding\s*=\s*["']([^"']{,40})["']""")
 _STARTS = (b"<", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\x00<", b" ", b"\t", b"\r", b"\n")
+_HEAD = 64 * 1024
+"""Bytes in which a DOCTYPE is looked for; one that comes later is found when all is read."""
 _DOCTYPE = re.compile(rb"\A(?:\xef\xbb\xbf)?+(?:\s|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL)
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
@@ -148,11 +150,14 @@ def _check_before(data: bytes) -> None:
     So that this can be seen from the bytes, encodings are refused that hide the signs of XML, as
     UTF-7 does.
     """
-    declared = _ENCODING.match(data.replace(b"\x00", b"") if b"\x00" in data[:4] else data)
+    head = data[:_HEAD]
+    if b"\x00" in head[:4]:  # UTF-16
+        head = head.replace(b"\x00", b"").removeprefix(b"\xff\xfe").removeprefix(b"\xfe\xff")
+    declared = _ENCODING.match(head)
     known = declared is None or _ENCODINGS.fullmatch(declared[1].decode("ascii", "replace"))
     if not known or (data and not data.startswith(_STARTS)):
         raise XmlError("Not valid XML: not text in a known encoding", hint="Send UTF-8.")
-    if _DOCTYPE.match(data):
+    if _DOCTYPE.match(head):
         raise _doctype()
     if xml_is_heavy(data):
         raise XmlError(
