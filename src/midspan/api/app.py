@@ -67,6 +67,9 @@ _FIXED_HEADERS = (
 )
 _NOT_IN_HEADER = re.compile(r"[^\x20-\x7e]")
 LARGEST_BODY = 25 * 1024 * 1024
+LARGE_BODY = 1024 * 1024
+_LARGE_AT_ONCE, _LARGE_WAITING = 2, 32
+"""A body is held several times while it is read, so that few large ones are at the same time."""
 _BODY_PROPERTY = "glide.rest.max_content_length"
 
 
@@ -151,6 +154,7 @@ class Application:
         self._authenticator = Authenticator(parts, self.sessions, self.tokens, self._certificates)
         self._inbound = Inbound(parts)
         self._lane = Lane(parts.threads, parts.waiting)
+        self._large = Lane(_LARGE_AT_ONCE, _LARGE_WAITING)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event as ASGI defines it."""
@@ -165,6 +169,7 @@ class Application:
     def close(self) -> None:
         """Stop the threads; for those who do not run the lifespan protocol."""
         self._lane.close()
+        self._large.close()
         try:
             self._inbound.close()
         except MidspanError as error:
@@ -298,7 +303,8 @@ class Application:
         check_csrf(exchange.request, page=route.page)
         if _is_async(route):
             return await cast(Awaitable[Response], route.handler(exchange.request))
-        return cast(Response, await self._lane.run(route.handler, exchange.request))
+        lane = self._lane if len(exchange.request.body) <= LARGE_BODY else self._large
+        return cast(Response, await lane.run(route.handler, exchange.request))
 
     def _admit(self, exchange: _Exchange, access: Access) -> None:
         request = self._authenticator.admit(exchange.request, access)

@@ -6,6 +6,7 @@ do, the document follows the version of the request: below ``/api/now/v1`` its p
 
 from __future__ import annotations
 
+import threading
 import zlib
 from collections.abc import Callable, Iterable
 from functools import lru_cache
@@ -38,6 +39,8 @@ class OpenApi:
 
     def __init__(self, routes: Callable[[], Iterable[Route]]) -> None:
         self.all_routes = routes
+        self.making = threading.Lock()
+        """Held while a document is made: it takes tens of megabytes until it is compressed."""
 
     def routes(self) -> tuple[Route, ...]:
         """Return the route of the document in all its versions."""
@@ -80,5 +83,6 @@ class _Shelf:
         from midspan.api.openapi import Seen, document  # noqa: PLC0415 - few starts need it
 
         seen = Seen(snapshot=self._snapshot, access=access, version=version, tables=tables)
-        made = document(self._surface.all_routes(), seen, __version__)
-        return zlib.compress(orjson.dumps(made), level=1)
+        with self._surface.making:
+            made = document(self._surface.all_routes(), seen, __version__)
+            return zlib.compress(orjson.dumps(made), level=1)
