@@ -119,6 +119,7 @@ ASKED = {
         *(f"/nav/u_person/{one}" for one in PEOPLE),
     ),
     "/readyz": ("/readyz",),
+    "/{table}.do": ("/u_case.do?WSDL", "/u_person.do?WSDL", "/u_team.do?WSDL", "/u_case.do"),
 }  # fmt: skip
 """What is asked of each compared path; below /api/now the part behind it, in all versions."""
 WRITES: tuple[tuple[str, str, object], ...] = (
@@ -148,6 +149,25 @@ WRITES: tuple[tuple[str, str, object], ...] = (
     ("PATCH", f"u_case/{CASES[0]}", {"u_team": "Blue"}),
     ("PATCH", f"u_case/{CASES[0]}", {"u_team": TEAMS[0]}),
     ("PATCH", f"u_case/{CASES[1]}?sysparm_input_display_value=true", {"u_owner": "Zoe"}),
+)
+
+SOAP = (
+    "<getRecords/>",
+    "<getRecords><u_owner>Zoe</u_owner></getRecords>",
+    "<getRecords><__encoded_query>u_secret=s^ORDERBYu_secret</__encoded_query></getRecords>",
+    "<getRecords><__order_by>u_owner</__order_by><__limit>1</__limit></getRecords>",
+    "<getRecords><__use_view>default</__use_view></getRecords>",
+    "<getKeys/>",
+    "<getKeys><__encoded_query>u_team.u_nameISNOTEMPTY</__encoded_query></getKeys>",
+    "<aggregate><COUNT>u_team</COUNT><GROUP_BY>u_team</GROUP_BY></aggregate>",
+    "<aggregate><COUNT>sys_id</COUNT><GROUP_BY>u_secret</GROUP_BY></aggregate>",
+    *(f"<get><sys_id>{one}</sys_id></get>" for one in (*CASES, *HIDDEN, *PEOPLE, *TEAMS)),
+    "<insert><u_title>w</u_title><u_visible>true</u_visible><u_team>Blue</u_team></insert>",
+    f"<insert><sys_id>{HIDDEN[0]}</sys_id><u_visible>true</u_visible></insert>",
+    f"<update><sys_id>{HIDDEN[0]}</sys_id><u_title>w</u_title></update>",
+    f"<update><sys_id>{CASES[2]}</sys_id><u_owner>Zoe</u_owner></update>",
+    f"<deleteRecord><sys_id>{HIDDEN[1]}</sys_id></deleteRecord>",
+    "<deleteMultiple><u_secret>x</u_secret></deleteMultiple>",
 )
 
 
@@ -309,6 +329,26 @@ def test_errors_of_writes_are_blind(pair: tuple[tuple[Side, Side], dict[str, str
     assert {201, 200, 204, 403, 404} <= statuses | {204}
     _compared(sides, "/api/now/table/u_case?sysparm_display_value=all", "bo")
     _compared(sides, "/api/now/table/u_person", "bo")
+
+
+def test_soap_is_blind(pair: tuple[tuple[Side, Side], dict[str, str]]) -> None:
+    sides, _ = pair
+    head = '<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body>'
+    headers = {"Content-Type": "text/xml"}
+    for call in SOAP:
+        content = f"{head}{call}</e:Body></e:Envelope>".encode()
+        seed, answered = next(SEEDS), set()
+        for table in ("u_case", "u_child_case", "u_person", "u_team", "sys_journal_field"):
+            for query in ("SOAP", "SOAP&displayvalue=all"):
+                found = []
+                for side in sides:
+                    side.ids.begin(seed)
+                    path = f"/{table}.do?{query}"
+                    found.append(side.ask("POST", path, content, headers=headers))
+                assert found[0] == found[1], (call, table, query)
+                answered.add((table, found[0][0]))
+        if call == "<getRecords/>":
+            assert {("u_case", 200), ("u_person", 200)} <= answered
 
 
 def test_a_short_address_of_somebody_else_cannot_be_guessed(sides: tuple[Side, Side]) -> None:

@@ -132,7 +132,10 @@ class Side:
             records.apply(insert("sys_user", person, sys_id=READER))
             stranger = {"user_name": "al", "name": "Al", "user_password": PASSWORD}
             records.apply(insert("sys_user", stranger, sys_id=ROLELESS))
-            records.apply(insert("sys_user_has_role", {"user": READER, "role": ITIL_ROLE}))
+            soap = records.first("sys_user_role", "name=soap")
+            assert soap is not None
+            for role in (ITIL_ROLE, soap.sys_id):
+                records.apply(insert("sys_user_has_role", {"user": READER, "role": role}))
 
     def hold(self, seed: int, visible: World, hidden: World) -> None:
         """Make these the rows; what is hidden comes last and so leaves the ids of others alone."""
