@@ -24,6 +24,7 @@ BODIES = ("POST", "PUT", "PATCH")
 XML_DOORS = {
     "PATCH /api/now/attachment/{sys_id}",
     "PATCH /api/now/table/{table}/{sys_id}",
+    "POST /api/now/import/{staging_table}",
     "POST /api/now/table/{table}",
     "POST /api/now/tinyurl",
     "POST /api/x_fuzz/echo/1",
@@ -42,6 +43,7 @@ JSON_DOORS = {
     "POST /api/midspan/v1/tokens",
     "POST /api/midspan/v1/users",
     "POST /api/now/batch",
+    "POST /api/now/import/{staging_table}",
     "POST /api/now/table/{table}",
     "POST /api/now/tinyurl",
     "PUT /api/now/table/{table}/{sys_id}",
@@ -297,7 +299,7 @@ def _path(route: Route) -> str:
 
 
 def _filled(path: str) -> str:
-    known = {"table": "incident", "sys_id": RECORD}
+    known = {"table": "incident", "sys_id": RECORD, "staging_table": "imp_user"}
     return re.sub(r"\{([a-z_]+)(:path)?\}", lambda name: known.get(name[1], "x"), path)
 
 
