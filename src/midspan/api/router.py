@@ -249,7 +249,7 @@ def _matches(
     if head in node.fixed:
         yield from _matches(node.fixed[head], tail, values)
     for ending, child in node.endings.items():
-        if head.endswith(ending) and len(head) > len(ending):
+        if head not in node.fixed and head.endswith(ending) and len(head) > len(ending):
             yield from _matches(child, tail, (*values, head[: -len(ending)]))
     if node.any is not None:
         yield from _matches(node.any, tail, (*values, head))

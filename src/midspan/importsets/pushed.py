@@ -106,9 +106,6 @@ class PushedRows:
             row = transaction.get(staging, sys_id)
             if row is None:
                 raise RecordNotFound(staging, sys_id)
-        with self._records.read(SYSTEM) as transaction:
-            opened = transaction.get(_SET, row.get("sys_import_set"))
-            used = transaction.get("sys_transform_map", row.get("sys_transform_map"))
             outcome = RowOutcome(
                 row,
                 row.get("sys_import_state"),
@@ -116,7 +113,10 @@ class PushedRows:
                 target_id=row.get("sys_target_sys_id"),
                 target_table=row.get("sys_target_table"),
             )
-            shown = _shown(transaction, [outcome])
+            shown = _readable(transaction, outcome)
+        with self._records.read(SYSTEM) as transaction:
+            opened = transaction.get(_SET, row.get("sys_import_set"))
+            used = transaction.get("sys_transform_map", row.get("sys_transform_map"))
             name, target = (used.get("name"), used.get("target_table")) if used else ("", "")
             result = _result(name, target, outcome, shown)
         return Pushed(
@@ -272,6 +272,17 @@ def _result(
         display_name=display_name,
         display_value=display_value,
     )
+
+
+def _readable(transaction: RecordTransaction, outcome: RowOutcome) -> dict[str, tuple[str, str]]:
+    """Return how people call the target of a row, where the actor may read that."""
+    if outcome.target_table not in transaction.dictionary:
+        return {}
+    display = transaction.dictionary.table(outcome.target_table).display
+    record = transaction.get(outcome.target_table, outcome.target_id)
+    if record is None or not transaction.access.field(record.table, display, "read"):
+        return {}
+    return {outcome.target_id: (display, record.get(display))}
 
 
 def _shown(

@@ -146,6 +146,24 @@ def test_who_may_push_rows_may_do_what_the_maps_do(instance: Instance) -> None:
         instance.pushed.find("imp_user", made.staging_row, actor=loader)
 
 
+def test_a_row_tells_how_its_target_is_called_only_to_those_who_may_read_that(
+    instance: Instance,
+) -> None:
+    user = write(instance, "sys_user", user_name="transformer")
+    with instance.records.read(SYSTEM) as transaction:
+        role = transaction.first("sys_user_role", "name=import_transformer")
+    assert role is not None
+    write(instance, "sys_user_has_role", user=user, role=role.sys_id)
+    ((made,),) = push(instance, {"name": "secret-host"}, table="imp_computer").rows
+    assert made.display_value == "secret-host"
+    ((seen,),) = instance.pushed.find(
+        "imp_computer", made.staging_row, actor=actor(instance, user)
+    ).rows
+    assert (seen.sys_id, seen.display_name, seen.display_value) == (made.sys_id, "", "")
+    ((all_seen,),) = instance.pushed.find("imp_computer", made.staging_row, actor=SYSTEM).rows
+    assert all_seen == made
+
+
 @pytest.mark.parametrize(
     ("table", "error"),
     [
