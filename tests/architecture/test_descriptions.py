@@ -9,7 +9,7 @@ import pytest
 
 from midspan.api import Route
 from midspan.api.description import Each
-from midspan.api.tablerequest import KNOWN
+from midspan.api.strict import KNOWN
 from midspan.testing import open_instance
 
 

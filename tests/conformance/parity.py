@@ -33,6 +33,7 @@ NAMES = {
     "ratelimit": "Rate limits",
     "schema": "Tables and OpenAPI",
     "soap": "SOAP and WSDL",
+    "strict": "Strict mode",
     "stats": "Aggregate API",
     "table": "Table API",
     "tinyurl": "Short addresses",

@@ -28,15 +28,14 @@ from midspan.api.negotiation import response_form
 from midspan.api.request import Request
 from midspan.api.response import Response
 from midspan.api.router import Handler, Route, SignedIn, versioned
-from midspan.api.table import NO_BODY, PAGE, STRICT, SYS_ID, answer, page_links, warning_header
+from midspan.api.strict import PREFIX, refuse_in_strict_mode, unknown_parameters, warning_header
+from midspan.api.table import NO_BODY, PAGE, STRICT, SYS_ID, answer, page_links
 from midspan.api.tableread import open_table, read_page
 from midspan.api.tablerequest import (
-    PREFIX,
     ListRequest,
     RowShape,
     read_list,
     read_write,
-    refuse_in_strict_mode,
 )
 from midspan.kernel.errors import InvalidRequest
 from midspan.records import delete, update
@@ -64,6 +63,7 @@ def attachment_routes() -> tuple[Route, ...]:
 
 
 _TAG = "Attachment API"
+_WARNS = "X-Midspan-Warning"
 _SHOWN = {
     "allOf": [
         ref("Record"),
@@ -76,17 +76,17 @@ _SHOWN = {
     ]
 }
 _METADATA = result(_SHOWN)
-_MADE = Answer("Its metadata.", _METADATA, BOTH, ("Location", "X-Midspan-Warning"))
+_MADE = Answer("Its metadata.", _METADATA, BOTH, ("Location", _WARNS))
 _LIST = Description(
     summary="List attachments",
     tag=_TAG,
-    parameters=PAGE,
+    parameters=(*PAGE, STRICT),
     answers={
         200: Answer(
             "A page of metadata.",
             result(listed(_SHOWN)),
             BOTH,
-            ("X-Total-Count", "Link", "X-Midspan-Warning"),
+            ("X-Total-Count", "Link", _WARNS),
         )
     },
     refuses=(400, 403, 406),
@@ -94,8 +94,8 @@ _LIST = Description(
 _GET = Description(
     summary="Read the metadata of an attachment",
     tag=_TAG,
-    parameters=(SYS_ID,),
-    answers={200: Answer("Its metadata.", _METADATA, BOTH)},
+    parameters=(SYS_ID, STRICT),
+    answers={200: Answer("Its metadata.", _METADATA, BOTH, (_WARNS,))},
     refuses=(400, 403, 404, 406),
 )
 _FILE = Description(
@@ -103,6 +103,7 @@ _FILE = Description(
     tag=_TAG,
     parameters=(
         SYS_ID,
+        STRICT,
         header("Range", "Bytes that are wanted: bytes=0-99."),
         header("If-Range", "ETag of the file that the range is meant for."),
     ),
@@ -149,14 +150,14 @@ _RENAME = Description(
     tag=_TAG,
     parameters=(SYS_ID, STRICT),
     body=Body(members(("file_name",), file_name={"type": "string", "minLength": 1}), BOTH),
-    answers={204: Answer("It has the new name.", headers=("X-Midspan-Warning",))},
+    answers={204: Answer("It has the new name.", headers=(_WARNS,))},
     refuses=(400, 403, 404, 415),
 )
 _DELETE = Description(
     summary="Delete an attachment",
     tag=_TAG,
-    parameters=(SYS_ID,),
-    answers={204: Answer("Metadata and bytes are gone.")},
+    parameters=(SYS_ID, STRICT),
+    answers={204: Answer("Metadata and bytes are gone.", headers=(_WARNS,))},
     refuses=(400, 403, 404),
 )
 
@@ -195,19 +196,25 @@ def get_attachment(request: Request) -> Response:
     """Answer the metadata of one attachment."""
     form = response_form(request)
     open_table(request.snapshot, TABLE)
+    warnings = unknown_parameters(request)
+    refuse_in_strict_mode(request, warnings)
     with request.parts.records.read(request.actor) as transaction:
         row = description(request, transaction, request.arguments["sys_id"])
-    return answer(row, form)
+    return answer(row, form, headers=warning_header(warnings))
 
 
 def rename_attachment(request: Request) -> Response:
     """Give the file another name; the answer has no body."""
     open_table(request.snapshot, TABLE)
-    given = read_write(request).values
+    wanted = read_write(request)
+    given = wanted.values
     name = given.pop("file_name", None)
     if not isinstance(name, str) or not name.strip():
         raise InvalidRequest("Expected the new name", hint='Send {"file_name": "plan.pdf"}.')
-    warnings = [f"Field left out: only file_name can be changed, not {each[:80]}" for each in given]
+    warnings = [
+        *wanted.warnings,
+        *(f"Field left out: only file_name can be changed, not {each[:80]}" for each in given),
+    ]
     refuse_in_strict_mode(request, warnings)
     with request.parts.records.write(request.actor) as transaction:
         transaction.apply(update(TABLE, request.arguments["sys_id"], {"file_name": name}))
@@ -217,9 +224,11 @@ def rename_attachment(request: Request) -> Response:
 def delete_attachment(request: Request) -> Response:
     """Delete metadata and bytes; the answer has no body."""
     open_table(request.snapshot, TABLE)
+    warnings = unknown_parameters(request)
+    refuse_in_strict_mode(request, warnings)
     with request.parts.records.write(request.actor) as transaction:
         transaction.apply(delete(TABLE, request.arguments["sys_id"]))
-    return Response(204)
+    return Response(204, headers=warning_header(warnings))
 
 
 def _wanted(request: Request) -> ListRequest:

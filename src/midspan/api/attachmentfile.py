@@ -15,6 +15,7 @@ from urllib.parse import quote
 from midspan.api.attachmentshow import TABLE, description
 from midspan.api.request import Request
 from midspan.api.response import Response
+from midspan.api.strict import refuse_in_strict_mode, unknown_parameters, warning_header
 from midspan.api.tableread import open_table
 from midspan.api.waiting import in_thread
 from midspan.attachments import AttachmentStore, StoredFile
@@ -27,6 +28,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9 !#$&+.^_`|~()\[\]{},@=-]+")
 def read_file(request: Request) -> Response:
     """Answer the file: 200, or 206 for one range of it."""
     open_table(request.snapshot, TABLE)
+    warnings = unknown_parameters(request)
+    refuse_in_strict_mode(request, warnings)
     store = request.parts.attachments
     with request.parts.records.read(request.actor) as transaction:
         file = store.find(transaction, request.arguments["sys_id"])
@@ -38,6 +41,7 @@ def read_file(request: Request) -> Response:
         "Content-Security-Policy": "sandbox; default-src 'none'",
         "Accept-Ranges": "bytes",
         "ETag": etag,
+        **warning_header(warnings),
     }
     wanted = request.headers.get("range", "")
     if request.headers.get("if-range", etag) != etag:

@@ -15,9 +15,9 @@ from midspan.api.multipart import FieldRead, FileBegins, FileBytes, FormEvent, F
 from midspan.api.negotiation import response_form
 from midspan.api.request import Request
 from midspan.api.response import Response
-from midspan.api.table import answer, warning_header
+from midspan.api.strict import refuse_in_strict_mode, unknown_parameters, warning_header
+from midspan.api.table import answer
 from midspan.api.tableread import open_table
-from midspan.api.tablerequest import refuse_in_strict_mode
 from midspan.api.waiting import Disconnected, in_thread
 from midspan.attachments import NewFile, Upload
 from midspan.attachments.file import UNKNOWN_TYPE
@@ -139,7 +139,7 @@ def _checked(
         )
     if request.parameter("encryption_context") or (more or {}).get("encryption_context"):
         raise InvalidRequest("There are no encryption contexts here; leave encryption_context out")
-    warnings = []
+    warnings = list(unknown_parameters(request))
     if request.parameter("creation_time"):
         warnings.append("Parameter left out: creation_time")
     refuse_in_strict_mode(request, warnings)

@@ -35,6 +35,8 @@ from midspan.api.negotiation import preferred
 from midspan.api.request import Request
 from midspan.api.response import Response, json_response
 from midspan.api.router import Route, SignedIn, normal_path, versioned
+from midspan.api.strict import HEADER, refuse_in_strict_mode, warning_header
+from midspan.api.table import STRICT
 from midspan.kernel.errors import InvalidRequest, MidspanError
 
 log = logging.getLogger(__name__)
@@ -83,7 +85,7 @@ _SERVED = members(
 _SERVE = Description(
     summary="Send several requests as one",
     tag="Batch API",
-    parameters=(header("X-BatchRequest-Max-Output-Size", "Most bytes of one answer."),),
+    parameters=(header("X-BatchRequest-Max-Output-Size", "Most bytes of one answer."), STRICT),
     body=Body(members(("rest_requests",), batch_request_id=_ID, rest_requests=listed(_PART))),
     answers={
         200: Answer(
@@ -94,6 +96,7 @@ _SERVE = Description(
                 serviced_requests=listed(_SERVED),
                 unserviced_requests=listed(TEXT),
             ),
+            headers=("X-Midspan-Warning",),
         )
     },
     refuses=(400, 403, 406, 415),
@@ -125,13 +128,16 @@ class BatchApi:
         if preferred(request.headers.get("accept", ""), ("json",)) is None:
             raise NotAcceptable("Not acceptable", hint="Accept application/json.")
         batch = await asyncio.to_thread(read_batch, request)
+        if batch.warnings:
+            await asyncio.to_thread(refuse_in_strict_mode, request, batch.warnings)
         served = await self._serve_all(request, batch)
         return json_response(
             {
                 "batch_request_id": batch.id,
                 "serviced_requests": served,
                 "unserviced_requests": [part.id for part in batch.parts[len(served) :]],
-            }
+            },
+            headers=warning_header(batch.warnings),
         )
 
     async def _serve_all(self, request: Request, batch: Batch) -> list[dict[str, object]]:
@@ -282,6 +288,9 @@ def _scope(request: Request, part: Part) -> Scope:
         for header in part.headers
         if header[0] not in _FRAMING and not _OF_THE_BATCH.fullmatch(header[0].decode())
     ]
+    strict = HEADER.lower().encode()
+    if request.header_flag(HEADER) and all(name != strict for name, _ in own):
+        own.append((strict, b"true"))
     length = [(b"content-length", str(len(part.body)).encode())] if part.body else []
     return {
         "type": "http",

@@ -5,17 +5,21 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from urllib.parse import quote
 
 from msgspec import Struct
 
 from midspan.api.negotiation import body_form
 from midspan.api.request import Request
+from midspan.api.strict import MOST_WARNINGS
 from midspan.formats import JsonValue, lenient_json
-from midspan.kernel.errors import InvalidRequest, MalformedBody
+from midspan.kernel.errors import InvalidRequest, MalformedBody, did_you_mean
 
 LARGEST_BATCH = 25 * 1024 * 1024
+_MEMBERS = frozenset({"batch_request_id", "rest_requests"})
+_PART_MEMBERS = frozenset({"id", "method", "url", "headers", "body", "exclude_response_headers"})
 _METHOD = re.compile(r"[A-Z]{1,20}")
 _HEADER_NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -42,10 +46,11 @@ class Part(Struct, frozen=True, kw_only=True):
 
 
 class Batch(Struct, frozen=True):
-    """All parts of one call, in order."""
+    """All parts of one call, in order; ``warnings`` tell what of it has no meaning."""
 
     id: str
     parts: tuple[Part, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def read_batch(request: Request) -> Batch:
@@ -64,7 +69,37 @@ def read_batch(request: Request) -> Batch:
     if not isinstance(listed, list):
         raise MalformedBody("Expected a list in the member rest_requests")
     parts = tuple(read_part(one, request.base_url) for one in listed)
-    return Batch(_text(value.get("batch_request_id")), parts)
+    return Batch(
+        _text(value.get("batch_request_id")),
+        parts,
+        tuple(islice(_unused(value, listed), MOST_WARNINGS)),
+    )
+
+
+def _unused(value: Mapping[str, JsonValue], listed: Iterable[JsonValue]) -> Iterator[str]:
+    """Yield a warning for each member that a batch, a part or a header does not have."""
+    yield from _unknown(value, _MEMBERS, "the batch")
+    for place, part in enumerate(listed, 1):
+        if not isinstance(part, dict):
+            continue
+        yield from _unknown(part, _PART_MEMBERS, f"part {place}")
+        headers = part.get("headers")
+        if headers is None or headers == "":
+            continue
+        if not isinstance(headers, list):
+            yield f"Headers of part {place} left out: they are no list"
+            continue
+        for header in headers:
+            if not isinstance(header, dict) or not _header_name(header):
+                yield f"Header of part {place} left out: expected name and value"
+
+
+def _unknown(value: Mapping[str, JsonValue], known: frozenset[str], what: str) -> Iterator[str]:
+    for name in value:
+        if name in known:
+            continue
+        near = did_you_mean(name[:80], known)
+        yield f"Member {name[:80]} of {what} left out{f'. {near}' if near else ''}"
 
 
 def read_part(value: JsonValue, base_url: str) -> Part:
@@ -120,10 +155,15 @@ def _headers(value: JsonValue) -> Iterator[tuple[bytes, bytes]]:
     for entry in value if isinstance(value, list) else ():
         if not isinstance(entry, dict):
             continue
-        name = _text(entry.get("name")).strip().lower()
-        if _HEADER_NAME.fullmatch(name):
+        name = _header_name(entry)
+        if name:
             text = _CONTROL.sub(" ", _text(entry.get("value"))).strip()
             yield name.encode(), text.encode("latin-1", "replace")
+
+
+def _header_name(entry: Mapping[str, JsonValue]) -> str:
+    name = _text(entry.get("name")).strip().lower()
+    return name if _HEADER_NAME.fullmatch(name) else ""
 
 
 def _text(value: JsonValue) -> str:

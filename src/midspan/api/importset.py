@@ -25,9 +25,10 @@ from midspan.api.negotiation import response_form
 from midspan.api.request import Request
 from midspan.api.response import JSON, XML, Response
 from midspan.api.router import Route, SignedIn, api_version, versioned
-from midspan.api.table import SYS_ID, warning_header
+from midspan.api.strict import refuse_in_strict_mode, warning_header
+from midspan.api.table import SYS_ID
 from midspan.api.tableread import open_table
-from midspan.api.tablerequest import read_write, refuse_in_strict_mode
+from midspan.api.tablerequest import read_write
 from midspan.formats import JsonValue, xml
 from midspan.importsets.load import ROOT
 from midspan.importsets.pushed import Pushed, PushedRows, RowResult

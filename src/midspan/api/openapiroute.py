@@ -19,7 +19,7 @@ from midspan.api.negotiation import preferred
 from midspan.api.request import Request
 from midspan.api.response import JSON, Response
 from midspan.api.router import Route, SignedIn, api_version, versioned
-from midspan.api.table import warning_header
+from midspan.api.strict import warning_header
 from midspan.records import Snapshot
 from midspan.security import Access
 from midspan_sdk.version import __version__

@@ -24,10 +24,11 @@ from midspan.api.negotiation import response_form
 from midspan.api.request import Request
 from midspan.api.response import Response
 from midspan.api.router import Route, SignedIn, versioned
-from midspan.api.statsrequest import StatsRequest, read_stats
-from midspan.api.table import STATS, answer, warning_header
+from midspan.api.statsrequest import KNOWN, StatsRequest, read_stats
+from midspan.api.strict import refuse_in_strict_mode, warning_header
+from midspan.api.table import STATS, STRICT, answer
 from midspan.api.tableread import COUNT_IGNORES_ACL, check_walks, open_table, rendered
-from midspan.api.tablerequest import Display, RowShape, refuse_in_strict_mode
+from midspan.api.tablerequest import Display, RowShape
 from midspan.api.tableview import view_of
 from midspan.query import AggregatePlan, ReadOptions, ReadPlan, plan_aggregate
 from midspan.records import RecordTransaction
@@ -70,6 +71,7 @@ _COMPUTE = Description(
         query("sysparm_group_by", "Fields whose values make the groups."),
         query("sysparm_having", "Tests of groups: function^field^operator^value, by commas."),
         query("sysparm_order_by", "Keys that sort the groups."),
+        STRICT,
     ),
     answers={
         200: Answer(
@@ -106,7 +108,7 @@ def compute(request: Request) -> Response:
     seen = access.restrict_groups(plan)
     check_walks(ReadPlan(table=seen.table, columns=seen.used, condition=seen.condition))
     warnings = [*wanted.warnings, *plan.warnings]
-    refuse_in_strict_mode(request, warnings)
+    refuse_in_strict_mode(request, warnings, KNOWN)
     with records.read(request.actor) as transaction:
         transaction.use(snapshot)
         rows = transaction.aggregate(seen)
@@ -118,6 +120,7 @@ def compute(request: Request) -> Response:
         else:
             rows, cut = _cut(seen, rows)
             warnings += cut
+            refuse_in_strict_mode(request, cut)
             result = _grouped(request, transaction, seen, rows, wanted)
     return answer(result, form, headers=warning_header(warnings))
 

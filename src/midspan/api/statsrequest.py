@@ -9,7 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from midspan.api.request import Request
-from midspan.api.tablerequest import PREFIX, Display, read_query, unknown_parameters
+from midspan.api.strict import PREFIX, unknown_parameters
+from midspan.api.tablerequest import Display, read_query
 from midspan.dictionary import Dictionary
 from midspan.kernel.errors import InvalidRequest
 from midspan.query import Grouping, GroupOrder, HavingTerm, Operator, Query, Unknown
@@ -26,7 +27,7 @@ _TEST = re.compile(
 _NEXT_TEST = re.compile(rf",(?=\s*(?:{_FUNCTION})\^)", re.IGNORECASE)
 _SORT = re.compile(rf"(?:({_FUNCTION})\^)?([a-z0-9_.]+)", re.IGNORECASE)
 _DIRECTION = re.compile(r"\^(asc|desc)$", re.IGNORECASE)
-_KNOWN = frozenset(
+KNOWN = frozenset(
     {
         "sysparm_query",
         "sysparm_count",
@@ -81,7 +82,7 @@ def read_stats(request: Request, dictionary: Dictionary, table: str) -> StatsReq
         aggregates=aggregates,
         grouping=Grouping(having=tuple(having), order=tuple(order), limit=limit),
         display=Display(shown) if shown in ("true", "all") else Display.VALUE,
-        warnings=(*unknown_parameters(request, _KNOWN), *warnings, *without),
+        warnings=(*unknown_parameters(request, KNOWN), *warnings, *without),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
 import orjson
@@ -27,6 +27,7 @@ from midspan.api.negotiation import response_form
 from midspan.api.request import Request
 from midspan.api.response import JSON, XML, Response
 from midspan.api.router import Route, SignedIn, api_version, versioned
+from midspan.api.strict import refuse_in_strict_mode, unknown_parameters, warning_header
 from midspan.api.tableread import (
     open_table,
     read_page,
@@ -40,8 +41,6 @@ from midspan.api.tablerequest import (
     read_list,
     read_shape,
     read_write,
-    refuse_in_strict_mode,
-    unknown_parameters,
 )
 from midspan.api.tableview import View
 from midspan.api.tablewrite import Incoming
@@ -49,9 +48,6 @@ from midspan.dictionary import Table
 from midspan.formats import xml
 from midspan.kernel.errors import RecordNotFound
 from midspan.records import Change, ChangeOptions, Operation, RecordTransaction
-
-MOST_WARNINGS = 10
-_LONGEST_WARNINGS = 2_000
 
 
 def table_routes() -> tuple[Route, ...]:
@@ -239,7 +235,7 @@ def create_record(request: Request) -> Response:
     wanted = read_write(request)
     with request.parts.records.write(request.actor) as transaction:
         cls = _wanted_class(transaction, table, wanted)
-        incoming = Incoming(transaction, cls, wanted)
+        incoming = Incoming(transaction, cls, wanted, "create")
         change = Change(
             table=table.name,
             operation=Operation.INSERT,
@@ -277,7 +273,8 @@ def update_record(request: Request) -> Response:
         record = transaction.load(table.name, (sys_id,)).get(sys_id)
         if record is None:
             raise RecordNotFound(table.name, sys_id)
-        incoming = Incoming(transaction, transaction.dictionary.table(record.table), wanted)
+        cls = transaction.dictionary.table(record.table)
+        incoming = Incoming(transaction, cls, wanted, "write")
         change = Change(
             table=table.name,
             operation=Operation.UPDATE,
@@ -297,8 +294,8 @@ _DELETE = Description(
     tag=_TAG,
     each=Each.TABLE,
     right="delete",
-    parameters=(SYS_ID,),
-    answers={204: Answer("It is gone.")},
+    parameters=(SYS_ID, query("sysparm_query_no_domain", "Taken and not used.", FLAG), STRICT),
+    answers={204: Answer("It is gone.", headers=(_WARNS,))},
     refuses=(400, 403, 404, 409),
 )
 
@@ -306,6 +303,8 @@ _DELETE = Description(
 def delete_record(request: Request) -> Response:
     """Delete a record; the answer has no body."""
     table = open_table(request.snapshot, request.arguments["table"])
+    warnings = unknown_parameters(request)
+    refuse_in_strict_mode(request, warnings)
     with request.parts.records.write(request.actor) as transaction:
         transaction.apply(
             Change(
@@ -315,7 +314,7 @@ def delete_record(request: Request) -> Response:
             ),
             alone=True,
         )
-    return Response(204)
+    return Response(204, headers=warning_header(warnings))
 
 
 def record_url(request: Request, table: str, sys_id: str) -> str:
@@ -342,15 +341,6 @@ def page_links(request: Request, wanted: ListRequest, total: int) -> str:
         f'<{_page_url(request, kept, offset, wanted.limit)}>;rel="{relation}"'
         for relation, offset in offsets.items()
     )
-
-
-def warning_header(warnings: Iterable[str]) -> dict[str, str]:
-    """Return the header that tells what was left out of a request; empty when nothing was."""
-    found = list(dict.fromkeys(warnings))
-    if not found:
-        return {}
-    text = "; ".join(found[:MOST_WARNINGS])
-    return {"X-Midspan-Warning": text[:_LONGEST_WARNINGS]}
 
 
 def answer(

@@ -12,32 +12,14 @@ from msgspec import Struct
 
 from midspan.api.negotiation import body_form
 from midspan.api.request import Request
+from midspan.api.strict import PREFIX, unknown_parameters
 from midspan.dictionary import Dictionary, FieldPath
 from midspan.formats import JsonValue, lenient_json, xml
-from midspan.kernel.errors import InvalidRequest, MalformedBody
+from midspan.kernel.errors import MalformedBody
 from midspan.query import And, Operator, Query, Term, Unknown, both, parse
 
 DEFAULT_LIMIT = 10_000
 LARGEST_NUMBER = 2**31 - 1
-PREFIX = "sysparm_"
-KNOWN = frozenset(
-    {
-        "sysparm_query",
-        "sysparm_fields",
-        "sysparm_display_value",
-        "sysparm_exclude_reference_link",
-        "sysparm_view",
-        "sysparm_limit",
-        "sysparm_offset",
-        "sysparm_no_count",
-        "sysparm_suppress_pagination_header",
-        "sysparm_query_category",
-        "sysparm_query_no_domain",
-        "sysparm_input_display_value",
-        "sysparm_suppress_auto_sys_field",
-        "sysparm_tiny",
-    }
-)
 _REMEMBERED = 4_000
 """Characters of a request up to which what was read from them is remembered."""
 _NO_FILTERS = frozenset({"access_token"})
@@ -158,29 +140,6 @@ def read_write(request: Request) -> WriteRequest:
         shape=read_shape(request),
         warnings=unknown_parameters(request),
     )
-
-
-def unknown_parameters(request: Request, known: frozenset[str] = KNOWN) -> tuple[str, ...]:
-    """Return a warning for each ``sysparm_`` that does not exist; they are often misspelt."""
-    return tuple(
-        f"Unknown parameter {name[:80]}"
-        for name, _ in request.query
-        if name.startswith(PREFIX) and name not in known
-    )
-
-
-def refuse_in_strict_mode(request: Request, warnings: Iterable[str]) -> None:
-    """Turn warnings into an error for callers that asked for it.
-
-    Raises:
-        InvalidRequest: there are warnings, and the header or the property asks for strictness.
-    """
-    found = list(warnings)
-    if not found:
-        return
-    strict = request.header_flag("x-midspan-strict") or request.property_flag("midspan.rest.strict")
-    if strict:
-        raise InvalidRequest("Refused in strict mode", detail="; ".join(found))
 
 
 def _filters(

@@ -14,7 +14,7 @@ from midspan.formats.datepattern import compile_pattern
 from midspan.kernel.errors import InvalidValue
 from midspan.query import ALWAYS
 from midspan.records import PROPERTIES, RecordTransaction
-from midspan.records.lookup import resolve_reference
+from midspan.records.lookup import find_reference
 
 _SYS_ID = re.compile(r"[0-9A-Za-z]{32}")
 _NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -25,10 +25,14 @@ _DATE_TIMES = frozenset({"glide_date_time", "due_date"})
 class Incoming:
     """Turns the members of one body into wire texts and collects what it left out."""
 
-    def __init__(self, transaction: RecordTransaction, table: Table, wanted: WriteRequest) -> None:
+    def __init__(
+        self, transaction: RecordTransaction, table: Table, wanted: WriteRequest, operation: str
+    ) -> None:
+        """``operation`` is the right that the fields need: ``create`` or ``write``."""
         self._transaction = transaction
         self._table = table
         self._wanted = wanted
+        self._operation = operation
         self._locale: Locale | None = None
         self.warnings: list[str] = []
 
@@ -48,6 +52,8 @@ class Incoming:
                     f"Field left out: table {self._table.name} has no field {name[:80]}"
                 )
                 continue
+            if not self._transaction.access.field(self._table.name, name, self._operation):
+                self.warnings.append(f"Field left as it is: you may not write {name}")
             found[name] = self._text(field, as_text(value, display=self._wanted.display_input))
         return found
 
@@ -77,18 +83,29 @@ class Incoming:
         if self._wanted.display_input and text:
             text = self._from_display(field, text)
         if field.storage is Storage.TEXT:
+            if len(text) > field.max_length and not field.kind.secret:
+                self.warnings.append(f"Field {field.name} cut to {field.max_length} characters")
             return text
         return canonical(field, text)
 
     def _reference(self, field: Field, text: str) -> str:
-        found = resolve_reference(self._transaction, field, text)
+        found = find_reference(self._transaction, field, text)
         if found is None:
             self.warnings.append(f"Field {field.name} left empty: no record is called {text[:80]}")
-        return found or ""
+            return ""
+        if not found.alone:
+            self.warnings.append(
+                f"Field {field.name}: several records are called {text[:80]},"
+                f" {found.sys_id} is taken"
+            )
+        return found.sys_id
 
     def _from_display(self, field: Field, text: str) -> str:
         if field.choices:
-            return choice_value(field, text)
+            found = choice_value(field, text)
+            if found is None:
+                self.warnings.append(f"Field {field.name}: no choice is called {text[:80]}")
+            return text if found is None else found
         if field.type in _DATE_TIMES:
             locale = self._reader()
             return _first_fit(
@@ -131,8 +148,8 @@ def as_text(value: JsonValue, *, display: bool = False) -> str:
             return _object_text(value, display=display)
 
 
-def choice_value(field: Field, text: str) -> str:
-    """Return the stored value of a choice label; a text that is no label is kept.
+def choice_value(field: Field, text: str) -> str | None:
+    """Return the stored value of a choice label or value, None where no choice has it.
 
     ``1 - High`` is understood for a choice that is stored as 1 and called High.
     """
@@ -140,7 +157,7 @@ def choice_value(field: Field, text: str) -> str:
     for choice in field.choices:
         if lowered in (choice.label.lower(), f"{choice.value} - {choice.label}".lower()):
             return choice.value
-    return text
+    return text if any(choice.value == text for choice in field.choices) else None
 
 
 def _object_text(value: Mapping[str, JsonValue], *, display: bool) -> str:

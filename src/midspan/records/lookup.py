@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from msgspec import Struct
+
 from midspan.dictionary import Dictionary, Field, FieldPath, Storage
 from midspan.dictionary.values import canonical, is_valid
 from midspan.query import Operator, ReadPlan, Test, display_path
@@ -12,8 +14,21 @@ from midspan.records.transaction import RecordTransaction
 _SYS_ID = re.compile(r"[0-9a-fA-F]{32}")
 
 
+class Referred(Struct, frozen=True):
+    """The record that a text means, and whether it means no other one."""
+
+    sys_id: str
+    alone: bool = True
+
+
 def resolve_reference(transaction: RecordTransaction, field: Field, text: str) -> str | None:
-    """Return the sys_id that ``text`` means in a reference field, or None when nothing fits.
+    """Return the sys_id that ``find_reference`` finds, or None when nothing fits."""
+    found = find_reference(transaction, field, text)
+    return None if found is None else found.sys_id
+
+
+def find_reference(transaction: RecordTransaction, field: Field, text: str) -> Referred | None:
+    """Return the record that ``text`` means in a reference field, or None when nothing fits.
 
     A text that looks like a sys_id is taken as one. Otherwise the target table is searched for the
     sys_id, then the display value, then, for users, the user name; of several the lowest sys_id.
@@ -21,9 +36,9 @@ def resolve_reference(transaction: RecordTransaction, field: Field, text: str) -
     """
     text = text.strip()
     if not text or _SYS_ID.fullmatch(text):
-        return text
+        return Referred(text)
     if field.type == "domain_id" and text == "global":
-        return text
+        return Referred(text)
     table = field.reference
     if not table or table not in transaction.dictionary:
         return None
@@ -47,14 +62,16 @@ def _keys(dictionary: Dictionary, table: str) -> list[FieldPath]:
     return [dictionary.path(table, name) for name in dict.fromkeys(names)]
 
 
-def _first(transaction: RecordTransaction, table: str, path: FieldPath, text: str) -> str | None:
+def _first(
+    transaction: RecordTransaction, table: str, path: FieldPath, text: str
+) -> Referred | None:
     if transaction.enforce and not transaction.access.path(path):
         return None
     plan = ReadPlan(
         table=table,
         columns=(transaction.dictionary.path(table, "sys_id"),),
         condition=Test(path, Operator.EQUALS, (canonical(path.field, text),)),
-        limit=1,
+        limit=2,
     )
     rows = transaction.run(transaction.restrict(plan))
-    return rows[0][0] if rows and rows[0] else None
+    return Referred(rows[0][0], alone=len(rows) == 1) if rows and rows[0] else None
