@@ -126,7 +126,7 @@ class Instance:
         self.records.hooks.extend((self.schedules, MapChecks()))
         self.states = _states(self)
         self.sweeper = Sweeper(self.ecc, self.enrolments)
-        self.uploads = AttachmentSweeper(self.attachments)
+        self.uploads = AttachmentSweeper(self.attachments, further=(self._sweep_answers,))
 
     def seed(self, seeds: Sequence[Seed], values: Values) -> bool:
         """Give an unused instance what seed files say; tell whether it was done.
@@ -150,6 +150,11 @@ class Instance:
         self._closers.append(self.uploads.stop)
         self._closers.append(lambda: _stopped(self.jobs.stop, "jobs"))
         self._closers.append(lambda: _stopped(self.dispatcher.stop, "events"))
+
+    def _sweep_answers(self) -> None:
+        from midspan.api.keptanswers import sweep
+
+        sweep(self.records)
 
     def keep_start(self) -> None:
         """Save the state that ``reset`` goes back to, where the instance was started for that."""

@@ -24,6 +24,7 @@ from midspan.api.description import (
     ref,
     result,
 )
+from midspan.api.idempotency import KEY, REPLAYED, once
 from midspan.api.negotiation import response_form
 from midspan.api.request import Request
 from midspan.api.response import Response
@@ -56,8 +57,8 @@ def attachment_routes() -> tuple[Route, ...]:
         _route("file", "GET", "/{sys_id}/file", read_file, _FILE),
         _route("create", "POST", "/file", create_from_body, _CREATE),
         _route("upload", "POST", "/upload", create_from_form, _UPLOAD),
-        _route("rename", "PATCH", "/{sys_id}", rename_attachment, _RENAME),
-        _route("delete", "DELETE", "/{sys_id}", delete_attachment, _DELETE),
+        _route("rename", "PATCH", "/{sys_id}", once(rename_attachment), _RENAME),
+        _route("delete", "DELETE", "/{sys_id}", once(delete_attachment), _DELETE),
     )
     return tuple(version for route in routes for version in versioned(route))
 
@@ -76,7 +77,7 @@ _SHOWN = {
     ]
 }
 _METADATA = result(_SHOWN)
-_MADE = Answer("Its metadata.", _METADATA, BOTH, ("Location", _WARNS))
+_MADE = Answer("Its metadata.", _METADATA, BOTH, ("Location", _WARNS, REPLAYED))
 _LIST = Description(
     summary="List attachments",
     tag=_TAG,
@@ -124,15 +125,15 @@ _PLACE = (
 _CREATE = Description(
     summary="Attach the body as a file",
     tag=_TAG,
-    parameters=(*_PLACE, NO_BODY, STRICT),
+    parameters=(*_PLACE, NO_BODY, STRICT, KEY),
     body=Body(TEXT, (ANY_TYPE,)),
     answers={201: _MADE},
-    refuses=(400, 403, 404, 406, 415),
+    refuses=(400, 403, 404, 406, 409, 415, 422),
 )
 _UPLOAD = Description(
     summary="Attach a file of a form",
     tag=_TAG,
-    parameters=(NO_BODY, STRICT),
+    parameters=(NO_BODY, STRICT, KEY),
     body=Body(
         members(
             ("table_name", "table_sys_id", "uploadFile"),
@@ -143,22 +144,22 @@ _UPLOAD = Description(
         (MULTIPART,),
     ),
     answers={201: _MADE},
-    refuses=(400, 403, 404, 406, 415),
+    refuses=(400, 403, 404, 406, 409, 415, 422),
 )
 _RENAME = Description(
     summary="Rename an attachment",
     tag=_TAG,
-    parameters=(SYS_ID, STRICT),
+    parameters=(SYS_ID, STRICT, KEY),
     body=Body(members(("file_name",), file_name={"type": "string", "minLength": 1}), BOTH),
-    answers={204: Answer("It has the new name.", headers=(_WARNS,))},
-    refuses=(400, 403, 404, 415),
+    answers={204: Answer("It has the new name.", headers=(_WARNS, REPLAYED))},
+    refuses=(400, 403, 404, 409, 415, 422),
 )
 _DELETE = Description(
     summary="Delete an attachment",
     tag=_TAG,
-    parameters=(SYS_ID, STRICT),
-    answers={204: Answer("Metadata and bytes are gone.", headers=(_WARNS,))},
-    refuses=(400, 403, 404),
+    parameters=(SYS_ID, STRICT, KEY),
+    answers={204: Answer("Metadata and bytes are gone.", headers=(_WARNS, REPLAYED))},
+    refuses=(400, 403, 404, 409, 422),
 )
 
 
@@ -216,7 +217,7 @@ def rename_attachment(request: Request) -> Response:
         *(f"Field left out: only file_name can be changed, not {each[:80]}" for each in given),
     ]
     refuse_in_strict_mode(request, warnings)
-    with request.parts.records.write(request.actor) as transaction:
+    with request.writing() as transaction:
         transaction.apply(update(TABLE, request.arguments["sys_id"], {"file_name": name}))
     return Response(204, headers=warning_header(warnings))
 
@@ -226,7 +227,7 @@ def delete_attachment(request: Request) -> Response:
     open_table(request.snapshot, TABLE)
     warnings = unknown_parameters(request)
     refuse_in_strict_mode(request, warnings)
-    with request.parts.records.write(request.actor) as transaction:
+    with request.writing() as transaction:
         transaction.apply(delete(TABLE, request.arguments["sys_id"]))
     return Response(204, headers=warning_header(warnings))
 

@@ -31,6 +31,7 @@ from midspan.api.description import (
     texts,
 )
 from midspan.api.errors import BodyTooLarge, NotAcceptable, error_response, unexpected
+from midspan.api.idempotency import HEADER as IDEMPOTENCY
 from midspan.api.negotiation import preferred
 from midspan.api.request import Request
 from midspan.api.response import Response, json_response
@@ -128,8 +129,11 @@ class BatchApi:
         if preferred(request.headers.get("accept", ""), ("json",)) is None:
             raise NotAcceptable("Not acceptable", hint="Accept application/json.")
         batch = await asyncio.to_thread(read_batch, request)
-        if batch.warnings:
-            await asyncio.to_thread(refuse_in_strict_mode, request, batch.warnings)
+        warnings = batch.warnings
+        if IDEMPOTENCY in request.headers:
+            warnings = (*warnings, f"{IDEMPOTENCY} of a batch left out: give one to each part")
+        if warnings:
+            await asyncio.to_thread(refuse_in_strict_mode, request, warnings)
         served = await self._serve_all(request, batch)
         return json_response(
             {
@@ -137,7 +141,7 @@ class BatchApi:
                 "serviced_requests": served,
                 "unserviced_requests": [part.id for part in batch.parts[len(served) :]],
             },
-            headers=warning_header(batch.warnings),
+            headers=warning_header(warnings),
         )
 
     async def _serve_all(self, request: Request, batch: Batch) -> list[dict[str, object]]:

@@ -11,6 +11,7 @@ from html import escape
 from msgspec import Struct
 
 from midspan.api.frame import PAGE_HEADERS, framed
+from midspan.api.keptanswers import KeyInFlight, KeyReused
 from midspan.api.response import HTML, XML, Response, json_response
 from midspan.formats import xml
 from midspan.kernel.errors import (
@@ -137,6 +138,7 @@ _STATUS: tuple[tuple[type[MidspanError], int], ...] = (
     (MethodNotSupported, 405),
     (NotAcceptable, 406),
     (UnsupportedMediaType, 415),
+    (KeyReused, 422),
     (UnknownPage, 404),
     (BodyTooLarge, 400),
     (InvalidTable, 400),
@@ -196,7 +198,7 @@ def error_headers(error: MidspanError) -> dict[str, str]:
             return {**limit_headers(error.limit), "Retry-After": str(error.limit.seconds)}
         case SignInDelayed():
             return {"Retry-After": str(error.seconds)}
-        case Unavailable():
+        case Unavailable() | KeyInFlight():
             return {"Retry-After": "1"}
     return {}
 

@@ -45,7 +45,10 @@ _REFUSED = {
     405: "The path has other methods.",
     406: "The Accept header names no form that there is.",
     409: "It contradicts the present state.",
+    412: "It is not, or no more, what the condition of the request says.",
+    413: "The body becomes too large when it is unpacked.",
     415: "The body has a form that is not read.",
+    422: "The idempotency key came before, with another request.",
     429: "Too many attempts to sign in; Retry-After says how many seconds to wait.",
     503: "Busy; try again in a moment.",
 }
@@ -60,6 +63,7 @@ _ERROR = {
 _HEADERS = {
     "Content-Range": "Which bytes these are, and of how many.",
     "ETag": "Changes with the content.",
+    "Idempotent-Replayed": "true: the effect was there already, and this is the first answer.",
     "Link": "Addresses of the first, previous, next and last page.",
     "Location": "Where it is.",
     "X-Attachment-Metadata": "The metadata as JSON.",

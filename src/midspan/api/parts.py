@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from midspan.api.door import Door
+from midspan.api.keptanswers import KeptAnswers
 from midspan.api.pagemarks import PageMarks
 from midspan.attachments import AttachmentStore
 from midspan.importsets.pushed import PushedRows
@@ -75,6 +76,11 @@ class ApiParts:
     def page_marks(self) -> PageMarks:
         """Where pages of lists ended."""
         return PageMarks(self.clock)
+
+    @cached_property
+    def kept_answers(self) -> KeptAnswers:
+        """The answers to requests that may come again."""
+        return KeptAnswers(self.records)
 
     @cached_property
     def attachments(self) -> AttachmentStore:

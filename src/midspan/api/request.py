@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
@@ -13,7 +14,7 @@ from starlette.datastructures import Headers
 
 from midspan.api.parts import ApiParts
 from midspan.kernel.errors import InvalidRequest, MalformedBody
-from midspan.records import PROPERTIES, Snapshot
+from midspan.records import PROPERTIES, RecordTransaction, Snapshot
 from midspan.security import GUEST, Actor, Limit, OriginRule
 
 MAX_PARAMETERS = 1_000
@@ -68,6 +69,8 @@ class Request(Struct, frozen=True):
     body: bytes = b""
     stream: Callable[[], AsyncIterator[bytes]] | None = None
     """Reads the body piece by piece, for routes with ``stream_body``."""
+    joined: RecordTransaction | None = None
+    """The transaction that its effect belongs to, where somebody else has opened one."""
 
     @property
     def actor(self) -> Actor:
@@ -83,6 +86,12 @@ class Request(Struct, frozen=True):
     def by_https(self) -> bool:
         """Tell whether the client reached the instance by https, as far as is known."""
         return self.parts.secure or self.base_url.startswith("https:")
+
+    def writing(self) -> AbstractContextManager[RecordTransaction]:
+        """Open a transaction for the effect of the request, or join the one that is open."""
+        if self.joined is not None:
+            return nullcontext(self.joined)
+        return self.parts.records.write(self.actor)
 
     def parameter(self, name: str, default: str = "") -> str:
         """Return a query parameter, the last one if it was given twice."""

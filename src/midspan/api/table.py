@@ -23,6 +23,7 @@ from midspan.api.description import (
     result,
     segment,
 )
+from midspan.api.idempotency import KEY, REPLAYED, once
 from midspan.api.negotiation import response_form
 from midspan.api.request import Request
 from midspan.api.response import JSON, XML, Response
@@ -66,7 +67,7 @@ def table_routes() -> tuple[Route, ...]:
             name="table.create",
             methods=("POST",),
             path=path,
-            handler=create_record,
+            handler=once(create_record),
             access=SignedIn(),
             description=_CREATE,
         ),
@@ -83,7 +84,7 @@ def table_routes() -> tuple[Route, ...]:
             name="table.update",
             methods=("PUT", "PATCH"),
             path=f"{path}/{{sys_id}}",
-            handler=update_record,
+            handler=once(update_record),
             access=SignedIn(),
             description=_UPDATE,
         ),
@@ -91,7 +92,7 @@ def table_routes() -> tuple[Route, ...]:
             name="table.delete",
             methods=("DELETE",),
             path=f"{path}/{{sys_id}}",
-            handler=delete_record,
+            handler=once(delete_record),
             access=SignedIn(),
             description=_DELETE,
         ),
@@ -125,6 +126,7 @@ _WRITE = (
     query("sysparm_input_display_value", "Values are what people see: labels, local times.", FLAG),
     query("sysparm_suppress_auto_sys_field", "Take sys_created_on and its like; admins.", FLAG),
     NO_BODY,
+    KEY,
 )
 PAGE = (
     _QUERY,
@@ -141,6 +143,7 @@ SYS_ID = segment("sys_id", "Id of the record.", {"type": "string", "minLength": 
 _RECORD = result(ref("{table}"))
 _INPUT = Body(ref("{table}.input"), BOTH)
 _WARNS = "X-Midspan-Warning"
+
 
 _LIST = Description(
     summary="Read records",
@@ -223,8 +226,10 @@ _CREATE = Description(
     right="create",
     parameters=_WRITE,
     body=Body(ref("{table}.new"), BOTH),
-    answers={201: Answer("The record as it became.", _RECORD, BOTH, ("Location", _WARNS))},
-    refuses=(400, 403, 404, 406, 409, 415),
+    answers={
+        201: Answer("The record as it became.", _RECORD, BOTH, ("Location", _WARNS, REPLAYED))
+    },
+    refuses=(400, 403, 404, 406, 409, 415, 422),
 )
 
 
@@ -233,7 +238,7 @@ def create_record(request: Request) -> Response:
     form = response_form(request)
     table = open_table(request.snapshot, request.arguments["table"])
     wanted = read_write(request)
-    with request.parts.records.write(request.actor) as transaction:
+    with request.writing() as transaction:
         cls = _wanted_class(transaction, table, wanted)
         incoming = Incoming(transaction, cls, wanted, "create")
         change = Change(
@@ -258,8 +263,8 @@ _UPDATE = Description(
     right="write",
     parameters=(SYS_ID, *_WRITE),
     body=_INPUT,
-    answers={200: Answer("The record as it became.", _RECORD, BOTH, (_WARNS,))},
-    refuses=(400, 403, 404, 406, 409, 415),
+    answers={200: Answer("The record as it became.", _RECORD, BOTH, (_WARNS, REPLAYED))},
+    refuses=(400, 403, 404, 406, 409, 415, 422),
 )
 
 
@@ -269,7 +274,7 @@ def update_record(request: Request) -> Response:
     table = open_table(request.snapshot, request.arguments["table"])
     wanted = read_write(request)
     sys_id = request.arguments["sys_id"]
-    with request.parts.records.write(request.actor) as transaction:
+    with request.writing() as transaction:
         record = transaction.load(table.name, (sys_id,)).get(sys_id)
         if record is None:
             raise RecordNotFound(table.name, sys_id)
@@ -294,9 +299,9 @@ _DELETE = Description(
     tag=_TAG,
     each=Each.TABLE,
     right="delete",
-    parameters=(SYS_ID, query("sysparm_query_no_domain", "Taken and not used.", FLAG), STRICT),
-    answers={204: Answer("It is gone.", headers=(_WARNS,))},
-    refuses=(400, 403, 404, 409),
+    parameters=(SYS_ID, query("sysparm_query_no_domain", "Taken and not used.", FLAG), STRICT, KEY),
+    answers={204: Answer("It is gone.", headers=(_WARNS, REPLAYED))},
+    refuses=(400, 403, 404, 409, 422),
 )
 
 
@@ -305,7 +310,7 @@ def delete_record(request: Request) -> Response:
     table = open_table(request.snapshot, request.arguments["table"])
     warnings = unknown_parameters(request)
     refuse_in_strict_mode(request, warnings)
-    with request.parts.records.write(request.actor) as transaction:
+    with request.writing() as transaction:
         transaction.apply(
             Change(
                 table=table.name,

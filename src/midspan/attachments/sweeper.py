@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable, Sequence
 
 from midspan.attachments.store import AttachmentStore
 from midspan.kernel.errors import MidspanError
@@ -18,8 +19,16 @@ class AttachmentSweeper:
     Any number of nodes may have one.
     """
 
-    def __init__(self, store: AttachmentStore, *, period: float = PERIOD) -> None:
+    def __init__(
+        self,
+        store: AttachmentStore,
+        *,
+        period: float = PERIOD,
+        further: Sequence[Callable[[], object]] = (),
+    ) -> None:
+        """``further`` are called with each sweep: other things that have to be taken away."""
         self._store = store
+        self._further = further
         self._period = period
         self._ended = False
         self._thread: threading.Thread | None = None
@@ -42,6 +51,8 @@ class AttachmentSweeper:
             try:
                 with self._store.records.database.lives.work():
                     dropped = self._store.sweep()
+                    for also in self._further:
+                        also()
                 if dropped:
                     _log.info("took away the bytes of %d files", dropped)
             except MidspanError as error:

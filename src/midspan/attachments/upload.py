@@ -79,8 +79,15 @@ class Upload:
             self.finish_in(transaction)
         return self.sys_id
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what was taken so far, hexadecimal."""
+        whole = self._digest.copy()
+        whole.update(self._buffer)
+        return whole.hexdigest()
+
     def finish_in(self, transaction: RecordTransaction) -> None:
-        """Do what ``finish`` does in a transaction of the caller; all of the file is in memory."""
+        """Do what ``finish`` does in a transaction of the caller, after ``store``."""
         database = transaction.database
         if self._pieces and not database.execute(self._store.sql["take"], (self.sys_id,)):
             raise UploadExpired

@@ -81,7 +81,7 @@ def update(request: Request, style: Style, call: Call) -> str:
         if record is None:
             raise RecordNotFound(table.name, sys_id)
         cls = transaction.dictionary.table(record.table)
-        incoming = Incoming(transaction, cls, _wanted(request, call.fields), "create")
+        incoming = Incoming(transaction, cls, _wanted(request, call.fields), "write")
         change = Change(
             table=table.name, operation=Operation.UPDATE, sys_id=sys_id, values=incoming.values()
         )
@@ -157,7 +157,7 @@ def _insertion(
     cls = table
     if isinstance(name, str) and transaction.dictionary.is_a(name, table.name):
         cls = transaction.dictionary.table(name)
-    incoming = Incoming(transaction, cls, wanted, "write")
+    incoming = Incoming(transaction, cls, wanted, "create")
     return Change(
         table=table.name,
         operation=Operation.INSERT,
