@@ -22,9 +22,11 @@ from starlette.types import Receive, Scope, Send
 from midspan.api.authentication import Authenticator, check_csrf, cookie_of
 from midspan.api.batch import BatchApi
 from midspan.api.clientcerts import ClientCertificates
+from midspan.api.compression import LEAST_ANSWER, packed, unpacked
 from midspan.api.crossorigin import preflight, shared_headers, sharing
 from midspan.api.errors import (
     BodyTooLarge,
+    InflatedTooLarge,
     MethodNotSupported,
     UnknownPage,
     UnknownPath,
@@ -201,6 +203,8 @@ class Application:
             with lives.work():
                 response = await self._answer(exchange, scope, receive)
                 finished = self._finished(exchange.request, response)
+                if isinstance(finished.body, bytes) and len(finished.body) >= LEAST_ANSWER:
+                    finished = await packed(exchange.request, finished)
                 await _send(send, finished, bodyless=scope["method"] == "HEAD")
         except Disconnected:
             log.info("client went away")
@@ -296,7 +300,8 @@ class Application:
 
     async def _with_body(self, exchange: _Exchange, route: Route, receive: Receive) -> Response:
         if route.stream_body:
-            exchange.take(stream=lambda: _chunks(receive))
+            request = exchange.request
+            exchange.take(stream=lambda: unpacked(request, _chunks(receive)))
         else:
             limit = _body_limit(exchange.request, route)
             exchange.take(body=await _read_body(exchange.request, receive, limit))
@@ -416,6 +421,7 @@ async def _read_body(request: Request, receive: Receive, limit: int) -> bytes:
 
     Raises:
         BodyTooLarge: it announces or brings more.
+        InflatedTooLarge: it is packed and becomes more.
         MalformedBody: the announced length is no number.
     """
     announced = request.announced or 0
@@ -423,10 +429,12 @@ async def _read_body(request: Request, receive: Receive, limit: int) -> bytes:
         raise BodyTooLarge(announced, limit)
     chunks: list[bytes] = []
     size = 0
-    async for chunk in _chunks(receive):
+    came = _chunks(receive)
+    body = unpacked(request, came)
+    async for chunk in body:
         size += len(chunk)
         if size > limit:
-            raise BodyTooLarge(size, limit)
+            raise BodyTooLarge(size, limit) if body is came else InflatedTooLarge
         chunks.append(chunk)
     return b"".join(chunks)
 
@@ -450,7 +458,7 @@ async def _send(send: Send, response: Response, *, bodyless: bool) -> None:
         headers.append((b"content-type", response.content_type.encode()))
     headers += [(b"set-cookie", _header_value(cookie)) for cookie in response.cookies]
     body = response.body
-    if isinstance(body, bytes) and response.status != 204:
+    if isinstance(body, bytes) and response.status not in (204, 304):
         headers.append((b"content-length", str(len(body)).encode()))
     start: dict[str, Any] = {
         "type": "http.response.start",

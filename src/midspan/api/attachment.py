@@ -24,6 +24,7 @@ from midspan.api.description import (
     ref,
     result,
 )
+from midspan.api.etag import READ_IF, WRITE_IF, check, etag, is_conditional, tagged
 from midspan.api.idempotency import KEY, REPLAYED, once
 from midspan.api.negotiation import response_form
 from midspan.api.request import Request
@@ -39,7 +40,7 @@ from midspan.api.tablerequest import (
     read_write,
 )
 from midspan.kernel.errors import InvalidRequest
-from midspan.records import delete, update
+from midspan.records import RecordTransaction, delete, update
 
 TABLE = "sys_attachment"
 PATH = "/api/now/attachment"
@@ -95,8 +96,11 @@ _LIST = Description(
 _GET = Description(
     summary="Read the metadata of an attachment",
     tag=_TAG,
-    parameters=(SYS_ID, STRICT),
-    answers={200: Answer("Its metadata.", _METADATA, BOTH, (_WARNS,))},
+    parameters=(SYS_ID, STRICT, READ_IF),
+    answers={
+        200: Answer("Its metadata.", _METADATA, BOTH, ("ETag", _WARNS)),
+        304: Answer("It is as the client knows it.", headers=("ETag",)),
+    },
     refuses=(400, 403, 404, 406),
 )
 _FILE = Description(
@@ -105,12 +109,14 @@ _FILE = Description(
     parameters=(
         SYS_ID,
         STRICT,
+        READ_IF,
         header("Range", "Bytes that are wanted: bytes=0-99."),
         header("If-Range", "ETag of the file that the range is meant for."),
     ),
     answers={
         200: Answer("The file.", None, (ANY_TYPE,), ("ETag", "X-Attachment-Metadata")),
         206: Answer("A range of it.", None, (ANY_TYPE,), ("ETag", "Content-Range")),
+        304: Answer("It is the one that the client has.", headers=("ETag",)),
         416: Answer("None of the wanted bytes exist.", None, (), ("Content-Range",)),
     },
     refuses=(400, 403, 404),
@@ -149,17 +155,17 @@ _UPLOAD = Description(
 _RENAME = Description(
     summary="Rename an attachment",
     tag=_TAG,
-    parameters=(SYS_ID, STRICT, KEY),
+    parameters=(SYS_ID, STRICT, KEY, WRITE_IF),
     body=Body(members(("file_name",), file_name={"type": "string", "minLength": 1}), BOTH),
     answers={204: Answer("It has the new name.", headers=(_WARNS, REPLAYED))},
-    refuses=(400, 403, 404, 409, 415, 422),
+    refuses=(400, 403, 404, 409, 412, 415, 422),
 )
 _DELETE = Description(
     summary="Delete an attachment",
     tag=_TAG,
-    parameters=(SYS_ID, STRICT, KEY),
+    parameters=(SYS_ID, STRICT, KEY, WRITE_IF),
     answers={204: Answer("Metadata and bytes are gone.", headers=(_WARNS, REPLAYED))},
-    refuses=(400, 403, 404, 409, 422),
+    refuses=(400, 403, 404, 409, 412, 422),
 )
 
 
@@ -201,7 +207,7 @@ def get_attachment(request: Request) -> Response:
     refuse_in_strict_mode(request, warnings)
     with request.parts.records.read(request.actor) as transaction:
         row = description(request, transaction, request.arguments["sys_id"])
-    return answer(row, form, headers=warning_header(warnings))
+    return tagged(request, answer(row, form, headers=warning_header(warnings)))
 
 
 def rename_attachment(request: Request) -> Response:
@@ -218,6 +224,7 @@ def rename_attachment(request: Request) -> Response:
     ]
     refuse_in_strict_mode(request, warnings)
     with request.writing() as transaction:
+        _check_conditions(request, transaction)
         transaction.apply(update(TABLE, request.arguments["sys_id"], {"file_name": name}))
     return Response(204, headers=warning_header(warnings))
 
@@ -228,8 +235,25 @@ def delete_attachment(request: Request) -> Response:
     warnings = unknown_parameters(request)
     refuse_in_strict_mode(request, warnings)
     with request.writing() as transaction:
+        _check_conditions(request, transaction)
         transaction.apply(delete(TABLE, request.arguments["sys_id"]))
     return Response(204, headers=warning_header(warnings))
+
+
+def _check_conditions(request: Request, transaction: RecordTransaction) -> None:
+    """Compare If-Match with the metadata of now, as they are read.
+
+    Raises:
+        PreconditionFailed: it is something else.
+    """
+    if not is_conditional(request):
+        return
+    sys_id = request.arguments["sys_id"]
+    table = transaction.dictionary.table(TABLE)
+    transaction.store.lock_rows(transaction.database, table, (sys_id,))
+    row = description(request, transaction, sys_id)
+    body = answer(row, response_form(request)).body
+    check(request, etag(body) if isinstance(body, bytes) else "")
 
 
 def _wanted(request: Request) -> ListRequest:

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from urllib.parse import quote
 
 from midspan.api.attachmentshow import TABLE, description
+from midspan.api.etag import is_fresh
 from midspan.api.request import Request
 from midspan.api.response import Response
 from midspan.api.strict import refuse_in_strict_mode, unknown_parameters, warning_header
@@ -43,6 +44,8 @@ def read_file(request: Request) -> Response:
         "ETag": etag,
         **warning_header(warnings),
     }
+    if is_fresh(request, etag):
+        return Response(304, headers=headers)
     wanted = request.headers.get("range", "")
     if request.headers.get("if-range", etag) != etag:
         wanted = ""

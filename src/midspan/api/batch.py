@@ -57,7 +57,9 @@ _OF_THE_BATCH = re.compile(
     "host|authorization|cookie|origin|forwarded|x-usertoken|x-sn-apikey|sec-fetch-.*|x-forwarded-.*"
 )
 """Headers that say who sends a request and by which way; the parts have those of the batch."""
-_FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection", b"expect"})
+_FRAMING = frozenset(
+    {b"content-length", b"transfer-encoding", b"connection", b"expect", b"accept-encoding"}
+)
 _NOT_SHOWN = frozenset({"set-cookie", "connection", "transfer-encoding"})
 
 

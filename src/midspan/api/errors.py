@@ -78,6 +78,24 @@ class UnsupportedMediaType(InvalidRequest):
     code = "MS112"
 
 
+class UnsupportedEncoding(UnsupportedMediaType):
+    """The body has a Content-Encoding that is not read."""
+
+    code = "MS114"
+
+    def __init__(self) -> None:
+        super().__init__("Unsupported media type", hint="Content-Encoding may be gzip or identity.")
+
+
+class InflatedTooLarge(LimitExceeded):
+    """A packed body becomes larger than this resource reads, or is meant to fill the memory."""
+
+    code = "MS511"
+
+    def __init__(self) -> None:
+        super().__init__(UNREADABLE, detail="The body becomes too large when it is unpacked.")
+
+
 class BodyTooLarge(LimitExceeded):
     """The body is larger than this resource reads."""
 
@@ -126,6 +144,20 @@ class RefusedByPolicy(NotAuthenticated):
         )
 
 
+class PreconditionFailed(Conflict):
+    """What a request is meant for is not what its If-Match or If-None-Match says."""
+
+    code = "MS451"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            "Precondition failed",
+            detail=f"{name} does not hold: the record changed since it was read,"
+            " or it was read with other parameters.",
+            hint="Read it again and decide anew.",
+        )
+
+
 class WireError(Struct, frozen=True):
     """An error as it is sent."""
 
@@ -139,6 +171,8 @@ _STATUS: tuple[tuple[type[MidspanError], int], ...] = (
     (NotAcceptable, 406),
     (UnsupportedMediaType, 415),
     (KeyReused, 422),
+    (PreconditionFailed, 412),
+    (InflatedTooLarge, 413),
     (UnknownPage, 404),
     (BodyTooLarge, 400),
     (InvalidTable, 400),
@@ -192,6 +226,8 @@ def error_headers(error: MidspanError) -> dict[str, str]:
             }
         case NotAuthenticated():
             return {"WWW-Authenticate": CHALLENGE}
+        case UnsupportedEncoding():
+            return {"Accept-Encoding": "gzip"}
         case MethodNotSupported():
             return {"Allow": ", ".join(error.allowed)}
         case RateLimited():

@@ -23,6 +23,7 @@ from midspan.api.description import (
     result,
     segment,
 )
+from midspan.api.etag import READ_IF, WRITE_IF, check, etag, is_conditional, tagged
 from midspan.api.idempotency import KEY, REPLAYED, once
 from midspan.api.negotiation import response_form
 from midspan.api.request import Request
@@ -38,6 +39,7 @@ from midspan.api.tableread import (
 )
 from midspan.api.tablerequest import (
     ListRequest,
+    RowShape,
     WriteRequest,
     read_list,
     read_shape,
@@ -186,8 +188,11 @@ _GET = Description(
     tag=_TAG,
     each=Each.TABLE,
     right="read",
-    parameters=(SYS_ID, *_SHAPE, _TINY),
-    answers={200: Answer("The record.", _RECORD, BOTH, (_WARNS,))},
+    parameters=(SYS_ID, *_SHAPE, _TINY, READ_IF),
+    answers={
+        200: Answer("The record.", _RECORD, BOTH, ("ETag", _WARNS)),
+        304: Answer("It is as the client knows it.", headers=("ETag",)),
+    },
     refuses=(400, 403, 404, 406),
 )
 
@@ -197,7 +202,7 @@ def get_record(request: Request) -> Response:
     form, view, warnings = _wanted_record(request)
     with request.parts.records.read(request.actor) as transaction:
         row = read_record(request, transaction, view, request.arguments["sys_id"])
-    return answer(row, form, headers=warning_header(warnings))
+    return tagged(request, answer(row, form, headers=warning_header(warnings)))
 
 
 def get_record_at_once(request: Request) -> Response | None:
@@ -206,7 +211,9 @@ def get_record_at_once(request: Request) -> Response | None:
         return None
     form, view, warnings = _wanted_record(request)
     row = read_stored_at_once(request, view, request.arguments["sys_id"])
-    return None if row is None else answer(row, form, headers=warning_header(warnings))
+    if row is None:
+        return None
+    return tagged(request, answer(row, form, headers=warning_header(warnings)))
 
 
 def _wanted_record(request: Request) -> tuple[str, View, tuple[str, ...]]:
@@ -227,7 +234,9 @@ _CREATE = Description(
     parameters=_WRITE,
     body=Body(ref("{table}.new"), BOTH),
     answers={
-        201: Answer("The record as it became.", _RECORD, BOTH, ("Location", _WARNS, REPLAYED))
+        201: Answer(
+            "The record as it became.", _RECORD, BOTH, ("ETag", "Location", _WARNS, REPLAYED)
+        )
     },
     refuses=(400, 403, 404, 406, 409, 415, 422),
 )
@@ -261,10 +270,10 @@ _UPDATE = Description(
     tag=_TAG,
     each=Each.TABLE,
     right="write",
-    parameters=(SYS_ID, *_WRITE),
+    parameters=(SYS_ID, *_WRITE, WRITE_IF),
     body=_INPUT,
-    answers={200: Answer("The record as it became.", _RECORD, BOTH, (_WARNS, REPLAYED))},
-    refuses=(400, 403, 404, 406, 409, 415, 422),
+    answers={200: Answer("The record as it became.", _RECORD, BOTH, ("ETag", _WARNS, REPLAYED))},
+    refuses=(400, 403, 404, 406, 409, 412, 415, 422),
 )
 
 
@@ -278,6 +287,7 @@ def update_record(request: Request) -> Response:
         record = transaction.load(table.name, (sys_id,)).get(sys_id)
         if record is None:
             raise RecordNotFound(table.name, sys_id)
+        _check_conditions(request, transaction, table, wanted.shape)
         cls = transaction.dictionary.table(record.table)
         incoming = Incoming(transaction, cls, wanted, "write")
         change = Change(
@@ -301,7 +311,7 @@ _DELETE = Description(
     right="delete",
     parameters=(SYS_ID, query("sysparm_query_no_domain", "Taken and not used.", FLAG), STRICT, KEY),
     answers={204: Answer("It is gone.", headers=(_WARNS, REPLAYED))},
-    refuses=(400, 403, 404, 409, 422),
+    refuses=(400, 403, 404, 409, 412, 422),
 )
 
 
@@ -311,6 +321,7 @@ def delete_record(request: Request) -> Response:
     warnings = unknown_parameters(request)
     refuse_in_strict_mode(request, warnings)
     with request.writing() as transaction:
+        _check_conditions(request, transaction, table, read_shape(request))
         transaction.apply(
             Change(
                 table=table.name,
@@ -320,6 +331,25 @@ def delete_record(request: Request) -> Response:
             alone=True,
         )
     return Response(204, headers=warning_header(warnings))
+
+
+def _check_conditions(
+    request: Request, transaction: RecordTransaction, table: Table, shape: RowShape
+) -> None:
+    """Compare If-Match with what a read with the same parameters would answer now.
+
+    Raises:
+        PreconditionFailed: it is something else.
+        RecordNotFound: there is none, or the actor may not read it.
+    """
+    if not is_conditional(request):
+        return
+    sys_id = request.arguments["sys_id"]
+    transaction.store.lock_rows(transaction.database, table, (sys_id,))
+    view = shown_view(transaction.snapshot, table.name, shape)
+    row = read_record(request, transaction, view, sys_id)
+    body = answer(row, response_form(request)).body
+    check(request, etag(body) if isinstance(body, bytes) else "")
 
 
 def record_url(request: Request, table: str, sys_id: str) -> str:
@@ -409,4 +439,5 @@ def _written(
 ) -> Response:
     if not wanted.answer:
         return Response(status, headers=headers)
-    return answer(row, form, status=status, headers=headers)
+    made = answer(row, form, status=status, headers=headers)
+    return made.with_headers({"ETag": etag(made.body)}) if isinstance(made.body, bytes) else made
