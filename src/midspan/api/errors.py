@@ -13,6 +13,7 @@ from msgspec import Struct
 from midspan.api.frame import PAGE_HEADERS, framed
 from midspan.api.keptanswers import KeyInFlight, KeyReused
 from midspan.api.response import HTML, XML, Response, json_response
+from midspan.attachments.attributes import NoAttribute
 from midspan.formats import xml
 from midspan.kernel.errors import (
     AccessDenied,
@@ -177,6 +178,7 @@ _STATUS: tuple[tuple[type[MidspanError], int], ...] = (
     (BodyTooLarge, 400),
     (InvalidTable, 400),
     (RecordNotFound, 404),
+    (NoAttribute, 404),
     (NotFound, 400),
     (OperationAborted, 403),
     (DuplicateKey, 403),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from midspan.api.apikeys import key_routes
 from midspan.api.attachment import attachment_routes
+from midspan.api.attachmentattributes import attribute_routes
 from midspan.api.consent import ConsentPages
 from midspan.api.explaining import explain_routes
 from midspan.api.health import health_routes
@@ -38,6 +39,7 @@ def routes(sessions: Sessions, tokens: Tokens) -> tuple[Route, ...]:
         *page_routes(),
         *table_routes(),
         *attachment_routes(),
+        *attribute_routes(),
         *stats_routes(),
         *tinyurl_routes(),
         *schema_routes(),

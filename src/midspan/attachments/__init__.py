@@ -1,5 +1,6 @@
 """Files of records: streamed in pieces, hashed, limited; metadata and bytes appear together."""
 
+from midspan.attachments.attributes import Attributes
 from midspan.attachments.file import NewFile, StoredFile
 from midspan.attachments.guard import AttachmentGuard
 from midspan.attachments.store import AttachmentStore
@@ -10,6 +11,7 @@ __all__ = [
     "AttachmentGuard",
     "AttachmentStore",
     "AttachmentSweeper",
+    "Attributes",
     "NewFile",
     "StoredFile",
     "Upload",

@@ -94,6 +94,8 @@ class AttachmentGuard:
         long = [draft for draft in drafts if int(draft.old("size_bytes") or 0) > SHORT]
         short = [(draft.sys_id,) for draft in drafts if draft not in long]
         transaction.database.execute_many(self._sql["drop_pieces"], short)
+        everyone = [(draft.sys_id,) for draft in drafts]
+        transaction.database.execute_many(self._sql["drop_attributes"], everyone)
         if long:
             rows = [{"sys_id": draft.sys_id, "state": "dropped"} for draft in long]
             transaction.engine_insert(UPLOADS, rows)

@@ -23,3 +23,12 @@ SELECT data FROM sys_attachment_doc WHERE sys_attachment = ? AND position = ?;
 
 -- name: drop_pieces
 DELETE FROM sys_attachment_doc WHERE sys_attachment = ?;
+
+-- name: attributes
+SELECT "key", "value" FROM sys_attachment_attribute WHERE sys_attachment = ? ORDER BY "key";
+
+-- name: count_attributes
+SELECT COUNT(*) FROM sys_attachment_attribute WHERE sys_attachment = ?;
+
+-- name: drop_attributes
+DELETE FROM sys_attachment_attribute WHERE sys_attachment = ?;
