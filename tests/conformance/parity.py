@@ -37,6 +37,7 @@ NAMES = {
     "stats": "Aggregate API",
     "table": "Table API",
     "tinyurl": "Short addresses",
+    "xml": "XML",
 }
 """What the folders of cases are about."""
 CONFIDENCE = ("certain", "likely", "guess", "decided")

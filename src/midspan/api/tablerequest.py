@@ -132,13 +132,14 @@ def read_write(request: Request) -> WriteRequest:
         MalformedBody: neither JSON nor XML, or no object in it.
         UnsupportedMediaType: another content type.
     """
+    values, warnings = _body_object(request)
     return WriteRequest(
-        values=_body_object(request),
+        values=values,
         display_input=request.flag(f"{PREFIX}input_display_value"),
         keep_system_fields=request.flag(f"{PREFIX}suppress_auto_sys_field"),
         answer=not request.header_flag("x-no-response-body"),
         shape=read_shape(request),
-        warnings=unknown_parameters(request),
+        warnings=(*unknown_parameters(request), *warnings),
     )
 
 
@@ -175,21 +176,25 @@ def _number(text: str, default: int) -> int:
     return min(int(match[1][:11]), LARGEST_NUMBER)  # more digits say nothing more
 
 
-def _body_object(request: Request) -> dict[str, JsonValue]:
+def _body_object(request: Request) -> tuple[dict[str, JsonValue], list[str]]:
+    """Return the members of the body, and a warning where it holds more than one record."""
     form = body_form(request)
     if not request.body.strip():
-        return {}
+        return {}, []
+    warnings: list[str] = []
     value: JsonValue
     if form == "xml":
         value = xml.to_object(xml.parse(request.body))
     else:
         value = lenient_json.parse(request.body)
     if isinstance(value, list):
+        if len(value) > 1:
+            warnings.append(f"Records left out: only the first of {len(value)} is taken")
         value = value[0] if value else {}
     if value is None or value == "":
-        return {}
+        return {}, warnings
     if not isinstance(value, dict):
         raise MalformedBody(
             "Expected an object with one member per field", hint='{"short_description": "…"}'
         )
-    return value
+    return value, warnings
