@@ -328,6 +328,7 @@ ASKED: dict[Operator, st.SearchStrategy[str]] = {
     ),
     Operator.DATE_PART: PARTS,
     Operator.INSTANCE_OF: st.sampled_from(CLASSES),
+    Operator.MATCHES: st.text(alphabet=f"{LETTERS}***???", max_size=6),
 }
 
 
@@ -553,6 +554,20 @@ FIXED: dict[Operator, tuple[str, ...]] = {
         RELATIVE, ("@hour@ago@1", "@hour@ago@205", "@dayofweek@ago@9", "@dayofweek@ahead@9")
     ),
     Operator.INSTANCE_OF: CLASSES,
+    Operator.MATCHES: (
+        "*",
+        "?",
+        "??",
+        "*a*",
+        "a*",
+        "*B",
+        "?*?",
+        "*%*",
+        "*_?",
+        "*\\\\*",
+        "-?*",
+        "*0*1*",
+    ),
     Operator.DYNAMIC: tuple(OPTIONS),
     **dict.fromkeys(
         (Operator.IN_HIERARCHY, Operator.IN_HIERARCHY_DYNAMIC),

@@ -14,6 +14,7 @@ from midspan.query.condition import And, Condition, Operator, Or, Related, Relat
 from midspan.query.moments import local_time
 from midspan.query.plan import Sort
 from midspan.query.related import holds
+from midspan.query.wildcard import matches
 
 Row = TypeVar("Row")
 Getter = Callable[[FieldPath], str]
@@ -134,6 +135,7 @@ _POSITIVE: dict[Operator, Callable[[Test, str], bool]] = {
     Operator.NOT_CONTAINS: lambda test, text: fold(test.values[0]) in fold(text),
     Operator.STARTS_WITH: lambda test, text: fold(text).startswith(fold(test.values[0])),
     Operator.ENDS_WITH: lambda test, text: fold(text).endswith(fold(test.values[0])),
+    Operator.MATCHES: lambda test, text: matches(fold(test.values[0]), fold(text)),
 }
 _DISTANCES = (Operator.MORE_THAN, Operator.LESS_THAN)
 _SAMENESS = (Operator.SAME_AS, Operator.NOT_SAME_AS)

@@ -37,6 +37,7 @@ from midspan.query.moments import (
 )
 from midspan.query.related import MOST_RELATED, Budget, arranged, holds, paths_met
 from midspan.query.search import SEARCHES, search
+from midspan.query.wildcard import LONGEST_PATTERN
 
 _SYS_ID = re.compile(r"[0-9a-fA-F]{32}")
 _LONGEST_WALK = 8
@@ -325,6 +326,13 @@ class Resolver:
             return NEVER if operator is Operator.NOT_CONTAINS else ALWAYS
         return Test(self._shown(path), operator, (value,))
 
+    def _pattern(self, path: FieldPath, operator: Operator, value: str) -> Condition | None:
+        if value == "":
+            return Test(path, Operator.IS_EMPTY)
+        if len(value) > LONGEST_PATTERN:
+            return None
+        return Test(self._shown(path), operator, (value,))
+
     def _range(self, path: FieldPath, operator: Operator, value: str) -> Condition | None:
         path = self._shown(path)
         bounds = [self.value(bound, path.field) for bound in split_bounds(value)]
@@ -409,6 +417,7 @@ _MEANINGS: dict[Operator, _Meaning] = {
     Operator.NOT_CONTAINS: Resolver._matching,
     Operator.STARTS_WITH: Resolver._matching,
     Operator.ENDS_WITH: Resolver._matching,
+    Operator.MATCHES: Resolver._pattern,
     Operator.IS_EMPTY: Resolver._emptiness,
     Operator.IS_NOT_EMPTY: Resolver._emptiness,
     Operator.BETWEEN: Resolver._range,

@@ -16,6 +16,7 @@ import orjson
 from midspan.dictionary import Field, Storage
 from midspan.query import Operator
 from midspan.query.comparison import is_folded
+from midspan.query.wildcard import like
 
 Value: TypeAlias = str | int | bool | Decimal | list[str] | None
 """What a parameter may be."""
@@ -70,14 +71,15 @@ class Dialect(Protocol):
         ...
 
     def match(self, operator: Operator, text: str) -> str:
-        """Return a test of a text expression for CONTAINS, STARTS_WITH or ENDS_WITH.
+        """Return a test of a text expression for CONTAINS, STARTS_WITH, ENDS_WITH or MATCHES.
 
         Takes the parameters that ``pattern`` returns.
         """
         ...
 
     def pattern(self, operator: Operator, value: str) -> tuple[Value, ...]:
-        """Return the parameters of ``match``; every character of ``value`` is literal."""
+        """Return the parameters of ``match``; every character of ``value`` is literal, but for
+        the two of a pattern."""
         ...
 
     def listed(self, field: Field) -> str:
@@ -196,13 +198,16 @@ class SqliteDialect:
         # LIKE refuses patterns over 50,000 bytes and cannot use an index on an expression.
         if operator is Operator.CONTAINS:
             return f"instr(fold({text}), fold(?)) > 0"
+        if operator is Operator.MATCHES:
+            return f"matches(fold(?), fold({text}))"
         if operator is Operator.ENDS_WITH:
             return f"substr(fold({text}), -length(fold(?))) = fold(?)"
         # No UTF-8 text holds the byte FF, so this range is exactly the texts with the prefix.
         return f"(fold({text}) >= fold(?) AND fold({text}) < fold(?) || CAST(x'FF' AS TEXT))"
 
     def pattern(self, operator: Operator, value: str) -> tuple[Value, ...]:
-        return (value,) if operator is Operator.CONTAINS else (value, value)
+        once = operator in (Operator.CONTAINS, Operator.MATCHES)
+        return (value,) if once else (value, value)
 
     def listed(self, field: Field) -> str:
         value = "fold(value)" if is_folded(field) else "value"
@@ -303,6 +308,8 @@ class PostgresDialect:
 
     def pattern(self, operator: Operator, value: str) -> tuple[Value, ...]:
         # The backslash is LIKE's escape character unless a statement names another.
+        if operator is Operator.MATCHES:
+            return (like(value),)
         escaped = value.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         before = "" if operator is Operator.STARTS_WITH else "%"
         after = "" if operator is Operator.ENDS_WITH else "%"

@@ -43,6 +43,7 @@ from midspan.query.parse import format_query, parse, parse_term
         ("fSTARTSWITHx", Operator.STARTS_WITH, "x"),
         ("fENDSWITHx", Operator.ENDS_WITH, "x"),
         ("f%x", Operator.ENDS_WITH, "x"),
+        ("fMATCH_PATx*", Operator.MATCHES, "x*"),
         ("fBETWEEN1@2", Operator.BETWEEN, "1@2"),
         ("fSAMEASg", Operator.SAME_AS, "g"),
         ("fNSAMEASg", Operator.NOT_SAME_AS, "g"),
