@@ -17,7 +17,7 @@ from msgspec import structs
 from midspan.api.errors import InflatedTooLarge, UnsupportedEncoding
 from midspan.api.request import Request
 from midspan.api.response import Response
-from midspan.kernel.errors import MalformedBody
+from midspan.kernel.errors import MalformedBody, MidspanError
 
 PIECE = 65_536
 LEAST_ANSWER = 8_192
@@ -118,9 +118,9 @@ async def packed(request: Request, response: Response) -> Response:
         return response
     if "Content-Encoding" in response.headers or not _takes_gzip(request):
         return response
-    if request.property(_SWITCH, "true").strip().lower() != "true":
+    small = await asyncio.to_thread(_small, request, body)
+    if small is None:
         return response
-    small = await asyncio.to_thread(_gzip, body)
     more = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
     tag = response.headers.get("ETag")
     if tag:
@@ -128,8 +128,16 @@ async def packed(request: Request, response: Response) -> Response:
     return structs.replace(response, body=small).with_headers(more)
 
 
-def _gzip(body: bytes) -> bytes:
-    return gzip.compress(body, 1, mtime=0)
+def _small(request: Request, body: bytes) -> bytes | None:
+    """Return a body packed, None where that is not wanted; in a thread, which may ask the database.
+
+    An answer that is ready is never lost because the property cannot be read any more.
+    """
+    try:
+        wanted = request.property(_SWITCH, "true")
+    except MidspanError:
+        return None
+    return gzip.compress(body, 1, mtime=0) if wanted.strip().lower() == "true" else None
 
 
 def _takes_gzip(request: Request) -> bool:
