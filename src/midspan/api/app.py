@@ -6,17 +6,13 @@ somebody who may not send it, and no database connection is taken for a path tha
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import inspect
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
-from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from midspan.api.authentication import Authenticator, check_csrf, cookie_of
@@ -35,10 +31,18 @@ from midspan.api.errors import (
     unexpected,
 )
 from midspan.api.inbound import Inbound
+from midspan.api.lane import Lane, WriteLane
 from midspan.api.negotiation import error_form
 from midspan.api.openapiroute import OpenApi
 from midspan.api.parts import ApiParts
-from midspan.api.request import NOBODY, Request, base_url, client_address, query_pairs
+from midspan.api.request import (
+    NOBODY,
+    KnownHeaders,
+    Request,
+    base_url,
+    client_address,
+    query_pairs,
+)
 from midspan.api.response import Response, redirect
 from midspan.api.router import Access, PromptHandler, Route, Router, SignedIn, normal_path
 from midspan.api.sessions import PASS_SCHEME, Sessions, session_cookie
@@ -49,7 +53,6 @@ from midspan.api.waiting import Disconnected, in_thread
 from midspan.kernel.errors import (
     MidspanError,
     NotAuthenticated,
-    Unavailable,
 )
 from midspan.kernel.telemetry import request_id
 
@@ -57,7 +60,6 @@ __all__ = ["Application", "Disconnected", "Lane", "create_app", "in_thread"]
 
 log = logging.getLogger(__name__)
 
-_Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 _OVERRIDES = frozenset({"GET", "PUT", "PATCH", "DELETE"})
 _BODILESS = frozenset({"GET", "HEAD", "DELETE"})
@@ -68,47 +70,13 @@ _FIXED_HEADERS = (
     (b"expires", b"0"),
 )
 _NOT_IN_HEADER = re.compile(r"[^\x20-\x7e]")
+WRITE_PATIENCE = 30.0
+"""Seconds that a write waits for those before it; as long as for the database's lock."""
 LARGEST_BODY = 25 * 1024 * 1024
 LARGE_BODY = 1024 * 1024
 _LARGE_AT_ONCE, _LARGE_WAITING = 2, 32
 """A body is held several times while it is read, so that few large ones are at the same time."""
 _BODY_PROPERTY = "glide.rest.max_content_length"
-
-
-class Lane:
-    """A bounded number of threads and of requests that wait for one."""
-
-    def __init__(self, threads: int, waiting: int) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="midspan-request")
-        self._limit = threads + waiting
-        self._busy = 0
-
-    async def run(
-        self,
-        function: Callable[_Arguments, _Result],
-        *args: _Arguments.args,
-        **named: _Arguments.kwargs,
-    ) -> _Result:
-        """Run ``function`` in a thread, with the caller's context variables.
-
-        Raises:
-            Unavailable: too many wait already.
-        """
-        if self._busy >= self._limit:
-            raise Unavailable("Too many requests are waiting", hint="Try again in a moment.")
-        self._busy += 1
-        try:
-            context = contextvars.copy_context()
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(
-                self._pool, lambda: context.run(function, *args, **named)
-            )
-        finally:
-            self._busy -= 1
-
-    def close(self) -> None:
-        """Finish what runs and stop."""
-        self._pool.shutdown(cancel_futures=True)
 
 
 def _stay() -> None:
@@ -157,6 +125,9 @@ class Application:
         self._inbound = Inbound(parts)
         self._lane = Lane(parts.threads, parts.waiting)
         self._large = Lane(_LARGE_AT_ONCE, _LARGE_WAITING)
+        self._writes = self._lane
+        if parts.records.database.single_writer:
+            self._writes = WriteLane(parts.waiting, parts.clock, WRITE_PATIENCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event as ASGI defines it."""
@@ -170,6 +141,7 @@ class Application:
 
     def close(self) -> None:
         """Stop the threads; for those who do not run the lifespan protocol."""
+        self._writes.close()
         self._lane.close()
         self._large.close()
         try:
@@ -266,7 +238,7 @@ class Application:
             if answered is not None:
                 return answered
         if exchange.request.sent_method in _BODILESS and not _is_async(found.route):
-            return await self._lane.run(self._at_once, exchange, found.route)
+            return await self._lane_of(found.route).run(self._at_once, exchange, found.route)
         await self._admit_promptly(exchange, found.route.access)
         return await self._with_body(exchange, found.route, receive)
 
@@ -308,8 +280,13 @@ class Application:
         check_csrf(exchange.request, page=route.page)
         if _is_async(route):
             return await cast(Awaitable[Response], route.handler(exchange.request))
-        lane = self._lane if len(exchange.request.body) <= LARGE_BODY else self._large
+        lane = self._lane_of(route, len(exchange.request.body))
         return cast(Response, await lane.run(route.handler, exchange.request))
+
+    def _lane_of(self, route: Route, size: int) -> Lane:
+        if size > LARGE_BODY:
+            return self._large
+        return self._writes if route.one_write else self._lane
 
     def _admit(self, exchange: _Exchange, access: Access) -> None:
         request = self._authenticator.admit(exchange.request, access)
@@ -337,7 +314,7 @@ class Application:
 
     def _request(self, scope: Scope, transaction: str) -> Request:
         peer = (scope.get("client") or ("",))[0]
-        headers = self._certificates.cleaned(Headers(scope=scope), peer)
+        headers = self._certificates.cleaned(KnownHeaders(scope), peer)
         method = sent = scope["method"]
         if sent == "POST":
             wanted = headers.get("x-http-method-override", "").strip().upper()

@@ -180,7 +180,10 @@ def refuse_other_sites(request: Request) -> None:
 
 def cookie_of(request: Request) -> str:
     """Return the value of the session cookie, or ``''``."""
-    for part in request.headers.get("cookie", "").split(";"):
+    sent = request.headers.get("cookie")
+    if not sent:
+        return ""
+    for part in sent.split(";"):
         name, _, value = part.strip().partition("=")
         if name == COOKIE:
             return value.strip('"')

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 from msgspec import Struct, structs
 from starlette.datastructures import Headers
+from starlette.types import Scope
 
 from midspan.api.parts import ApiParts
 from midspan.kernel.errors import InvalidRequest, MalformedBody
@@ -22,6 +23,29 @@ _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _TRUE = "true"
 _SHORT = 2_000
 """Bytes of a query string up to which it is remembered; clients repeat theirs."""
+
+
+class KnownHeaders(Headers):
+    """The headers of a request, decoded once: every stage asks for some."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(scope=scope)
+        # The last one written wins, and of several with one name the first one counts.
+        self._texts = {
+            name.decode("latin-1"): text.decode("latin-1") for name, text in reversed(self.raw)
+        }
+
+    def __getitem__(self, key: str) -> str:
+        """Return the value of the first header with this name."""
+        return self._texts[key.lower()]
+
+    def __contains__(self, key: object) -> bool:
+        """Tell whether there is a header with this name."""
+        return isinstance(key, str) and key.lower() in self._texts
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the value of the first header with this name, or ``default``."""
+        return self._texts.get(key.lower(), default)
 
 
 class Identity(Struct, frozen=True):
@@ -95,7 +119,10 @@ class Request(Struct, frozen=True):
 
     def parameter(self, name: str, default: str = "") -> str:
         """Return a query parameter, the last one if it was given twice."""
-        return next((value for key, value in reversed(self.query) if key == name), default)
+        for key, value in reversed(self.query):
+            if key == name:
+                return value
+        return default
 
     def flag(self, name: str) -> bool:
         """Tell whether a query parameter is ``true``, in any case."""

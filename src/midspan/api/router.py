@@ -33,7 +33,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 from urllib.parse import unquote_to_bytes
 
 from midspan.api.description import Description
@@ -45,6 +45,8 @@ from midspan.kernel.errors import InvalidDefinition
 MAX_BODY = 10 * 1024 * 1024
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f;\\]|%[0-9A-Fa-f]{2}|//")
 _PARAMETER = re.compile(r"\{([a-z_]+)(:path)?\}(\.[a-z]+)?")
+_PLAIN = re.compile(rb"(?:/[A-Za-z0-9_-]+)+")
+"""What nearly all paths are: nothing in them has to be decoded or looked at."""
 _VERSIONED = re.compile(r"/api/(?P<namespace>[a-z0-9_]+)(?:/(?P<version>v[0-9]+))?/")
 
 
@@ -94,6 +96,9 @@ class Route:
     at_once: PromptHandler | None = None
     """For GET: tried first, on the event loop. It must not wait for the network, a lock or another
     thread, nor work for long; where it would, it returns None and ``handler`` runs in a thread."""
+    one_write: bool = False
+    """All its work is one write transaction, and nothing is waited for outside of it. Where only
+    one can write at a time, such requests queue for one thread instead of for the lock."""
     stream_body: bool = False
     """The handler is a coroutine function and reads ``request.stream()`` itself."""
     cut_off: bool = False
@@ -103,8 +108,7 @@ class Route:
     """What it takes and answers; every route of an instance has one."""
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """A route with the arguments of one path."""
 
     route: Route
@@ -147,6 +151,8 @@ def normal_path(raw: bytes) -> str:
     Raises:
         UnknownPath: not UTF-8, or it holds what could mean another path to somebody else.
     """
+    if _PLAIN.fullmatch(raw):
+        return raw.decode()
     try:
         path = unquote_to_bytes(raw).decode()
     except UnicodeDecodeError as error:
@@ -193,6 +199,9 @@ class Router:
             MethodNotSupported: none of those that do has this method.
         """
         segments = path.strip("/").split("/") if path != "/" else []
+        straight = _straight(self._root, segments, method)
+        if straight is not None:
+            return straight
         allowed: set[str] = set()
         for node, values in _matches(self._root, segments, ()):
             if method in node.routes:
@@ -235,6 +244,23 @@ def _step(node: _Node, segment: str, route: Route) -> tuple[_Node, str]:
         return node.endings.setdefault(ending, _Node()), name
     node.any = node.any or _Node()
     return node.any, name
+
+
+def _straight(node: _Node, segments: list[str], method: str) -> Found | None:
+    """Return the first route that ``_matches`` would lead to, where no other has to be tried."""
+    values = []
+    for segment in segments:
+        child = node.fixed.get(segment)
+        if child is None:
+            child = node.any
+            if child is None or node.endings:
+                return None
+            values.append(segment)
+        node = child
+    if method not in node.routes:
+        return None
+    route, names = node.routes[method]
+    return Found(route, dict(zip(names, values, strict=True)))
 
 
 def _matches(

@@ -1,15 +1,17 @@
 """Sessions of browsers and of clients that keep cookies: rows of ``sys_session``.
 
 The form login makes a row. A request with credentials of its own gets a cookie that costs no
-write: the sealed name of its user. Only when such a cookie comes back alone it becomes a row, too,
-on whichever node it arrives. Rows hold a hash of the cookie; a row that was ended stays until the
-cookie would have expired, so that the cookie cannot come to life again. Row and cookie keep the
-user's stamp of that time: a new password or a lock changes it, and ends every session before it.
+write: the sealed name of its user, and a number of its own. Only when such a cookie comes back
+alone it becomes a row, too, on whichever node it arrives. Rows hold a hash of the cookie; a row
+that was ended stays until the cookie would have expired, so that the cookie cannot come to life
+again. Row and cookie keep the user's stamp of that time: a new password or a lock changes it, and
+ends every session before it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 from datetime import datetime, timedelta
 
 import orjson
@@ -25,6 +27,8 @@ from midspan.security import SYSTEM, Actor
 COOKIE = "JSESSIONID"
 IDLE = timedelta(minutes=30)
 _NOTED_EVERY = timedelta(minutes=5)
+_SEALED_FOR = timedelta(seconds=1)
+_MOST_SEALS = 256
 _PLACE = "sys_session:cookie:token"
 _TABLE = "sys_session"
 PASS_SCHEME = "basic"  # noqa: S105 - the name of a scheme
@@ -43,6 +47,19 @@ class Session(Struct, frozen=True):
     """What it began with, where that was not the sign-in form: a session cannot do more."""
 
 
+class _Seal(Struct, frozen=True):
+    """What the passes of one user have in common for a second."""
+
+    made: datetime
+    sealed: str
+    key: str
+    """Is sealed with the rest, and proves that the number of a pass was given out here."""
+
+    def pass_with(self, number: str) -> str:
+        """Return the pass with this number; nobody can make another one of it."""
+        return f"{self.sealed}.{number}.{_proof(self.key, number)}"
+
+
 class Sessions:
     """Starts, finds and ends sessions."""
 
@@ -50,6 +67,7 @@ class Sessions:
         self._records = records
         self._clock = clock
         self._ids = ids
+        self._seals: dict[tuple[str, str, int], _Seal] = {}
 
     def start(self, actor: Actor) -> Session:
         """Start a session after a form login."""
@@ -59,10 +77,7 @@ class Sessions:
 
     def pass_for(self, actor: Actor) -> str:
         """Return a cookie value for somebody who proved who he is; nothing is written."""
-        expires = datetime_text(self._clock.now() + IDLE)
-        life = self._life()
-        text = orjson.dumps([actor.sys_id, self._csrf(), expires, actor.stamp, life]).decode()
-        return self._records.keepers.vault.seal(text, _PLACE)
+        return self._seal(actor).pass_with(self._ids.token(18))
 
     def find(self, token: str) -> Session | None:
         """Return the live session of a cookie value, or None."""
@@ -85,6 +100,20 @@ class Sessions:
             if row is not None:
                 self._note(row.sys_id, now, now)
 
+    def _seal(self, actor: Actor) -> _Seal:
+        """Return what was sealed for the user in this very second, or seal it."""
+        now, life = self._clock.now(), self._life()
+        known = self._seals.get((actor.sys_id, actor.stamp, life))
+        if known is not None and known.made <= now < known.made + _SEALED_FOR:
+            return known
+        key, expires = self._ids.token(), datetime_text(now + IDLE)
+        text = orjson.dumps([actor.sys_id, key, expires, actor.stamp, life]).decode()
+        made = _Seal(now, self._records.keepers.vault.seal(text, _PLACE), key)
+        if len(self._seals) >= _MOST_SEALS:
+            self._seals.clear()
+        self._seals[actor.sys_id, actor.stamp, life] = made
+        return made
+
     def _life(self) -> int:
         """Return in which life of the database this is; a cookie of another one is dead."""
         lives = self._records.database.lives
@@ -98,15 +127,19 @@ class Sessions:
             return transaction.first(_TABLE, f"token_hash={_digest(token)}")
 
     def _from_pass(self, token: str) -> Session | None:
+        sealed, _, rest = token.partition(".")
+        number, _, proof = rest.partition(".")
         try:
-            text = self._records.keepers.vault.open(token, _PLACE)
-            user, csrf, expires, stamp, life = orjson.loads(text)
+            text = self._records.keepers.vault.open(sealed, _PLACE)
+            user, key, expires, stamp, life = orjson.loads(text)
         except (MidspanError, ValueError):
+            return None
+        if not hmac.compare_digest(proof.encode(), _proof(key, number).encode()):
             return None
         end = parse_datetime(expires)
         if end <= self._clock.now() or life != self._life():
             return None
-        session = Session(token, user, csrf, stamp, PASS_SCHEME)
+        session = Session(token, user, self._csrf(), stamp, PASS_SCHEME)
         try:
             self._insert(session, end)
         except DuplicateKey:
@@ -146,6 +179,10 @@ def session_cookie(token: str, *, secure: bool) -> str:
 def ended_cookie() -> str:
     """Return the Set-Cookie value that makes a browser forget its session."""
     return f"{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"
+
+
+def _proof(key: str, number: str) -> str:
+    return hashlib.blake2b(number.encode(), key=key.encode()[:64], digest_size=16).hexdigest()
 
 
 def _digest(token: str) -> str:

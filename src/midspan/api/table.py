@@ -70,6 +70,7 @@ def table_routes() -> tuple[Route, ...]:
             methods=("POST",),
             path=path,
             handler=once(create_record),
+            one_write=True,
             access=SignedIn(),
             description=_CREATE,
         ),
@@ -87,6 +88,7 @@ def table_routes() -> tuple[Route, ...]:
             methods=("PUT", "PATCH"),
             path=f"{path}/{{sys_id}}",
             handler=once(update_record),
+            one_write=True,
             access=SignedIn(),
             description=_UPDATE,
         ),
@@ -95,6 +97,7 @@ def table_routes() -> tuple[Route, ...]:
             methods=("DELETE",),
             path=f"{path}/{{sys_id}}",
             handler=once(delete_record),
+            one_write=True,
             access=SignedIn(),
             description=_DELETE,
         ),
@@ -284,9 +287,7 @@ def update_record(request: Request) -> Response:
     wanted = read_write(request)
     sys_id = request.arguments["sys_id"]
     with request.writing() as transaction:
-        record = transaction.load(table.name, (sys_id,)).get(sys_id)
-        if record is None:
-            raise RecordNotFound(table.name, sys_id)
+        record = transaction.hold(table.name, sys_id)
         _check_conditions(request, transaction, table, wanted.shape)
         cls = transaction.dictionary.table(record.table)
         incoming = Incoming(transaction, cls, wanted, "write")
@@ -298,7 +299,7 @@ def update_record(request: Request) -> Response:
             options=_options(request, wanted, incoming),
         )
         refuse_in_strict_mode(request, (*wanted.warnings, *incoming.warnings))
-        transaction.apply(change, alone=True)
+        transaction.apply(change, alone=True, held=record)
         row = _after_write(request, transaction, table, sys_id, wanted)
     headers = warning_header((*wanted.warnings, *incoming.warnings))
     return _written(row, form, wanted, status=200, headers=headers)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import secrets
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from typing import Protocol
 
+_VARIANTS = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+"""The digit that tells the variant of a UUID, by a random digit."""
 _NOISE = 74
 """Bits of a version 7 UUID that are neither time nor version nor variant."""
 
@@ -41,7 +43,8 @@ class RandomIds:
 
     def sys_id(self) -> str:
         """Return 32 random hexadecimal characters (a version 4 UUID without dashes)."""
-        return uuid.uuid4().hex
+        text = os.urandom(16).hex()
+        return f"{text[:12]}4{text[13:16]}{_VARIANTS[text[16]]}{text[17:]}"
 
     def uuid7(self) -> str:
         """Return a version 7 UUID of the current millisecond, greater than all before.
@@ -100,4 +103,5 @@ def _uuid7(millis: int, noise: int) -> str:
     """Put 48 bits of time, the version, 12 bits, the variant and 62 bits together."""
     high, low = noise >> 62, noise & (2**62 - 1)
     value = (millis & (2**48 - 1)) << 80 | 7 << 76 | high << 64 | 2 << 62 | low
-    return str(uuid.UUID(int=value))
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -38,11 +38,14 @@ def evaluate(
         TypeError: the condition holds a ``Term``, so it was never resolved.
     """
     match condition:
-        case And() | Or():
-            every = all if isinstance(condition, And) else any
-            return every(evaluate(part, get, before, count) for part in condition.parts)
         case Test():
             return _tested(condition, get, before)
+        case And() | Or():
+            decides = isinstance(condition, Or)
+            for part in condition.parts:
+                if evaluate(part, get, before, count) is decides:
+                    return decides
+            return not decides
         case Related():
             return count is not None and _counted(condition, get(condition.own), count)
         case Term() | RelatedTerm():
@@ -188,7 +191,7 @@ def _apart(test: Test, text: str, other: str) -> bool:
 def _changed(test: Test, now: str, before: Getter) -> bool:
     field = test.path.field
     then = before(test.path)
-    if sort_key(field, then) == sort_key(field, now) and then == now:
+    if then == now:
         return False
     match test.operator:
         case Operator.CHANGES_FROM:

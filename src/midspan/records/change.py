@@ -77,6 +77,8 @@ class Draft:
         self.journal: dict[str, str] = {}
         """Journal entries to add, by field."""
         self.refused: str | None = None
+        self.settled: dict[str, tuple[str, str]] | None = None
+        """What ``changes`` returns while nothing alters the values: while they are stored."""
 
     @property
     def sys_id(self) -> str:
@@ -113,6 +115,8 @@ class Draft:
 
     def changes(self) -> dict[str, tuple[str, str]]:
         """Return the fields that will differ, with their old and new texts."""
+        if self.settled is not None:
+            return self.settled
         stored = self.before.values if self.before else {}
         return {
             name: (old, new)

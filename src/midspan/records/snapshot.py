@@ -213,9 +213,9 @@ class SnapshotHolder:
     def current(self) -> Snapshot:
         """Return a snapshot that is at most a second old."""
         snapshot = self._current
-        now = self._clock.monotonic()
         if snapshot is not None and (
-            self._database.single_writer or now - self._checked < STALE_AFTER.total_seconds()
+            self._database.single_writer
+            or self._clock.monotonic() - self._checked < STALE_AFTER.total_seconds()
         ):
             return snapshot
         with self._database.read() as transaction:

@@ -157,23 +157,11 @@ class RecordStore:
         What is empty in all of them is left to the database: a wide table is mostly empty.
         """
         filled = {name for row in rows for name, text in row.items() if text}
-        names = [
-            name
-            for name in rows[0]
-            if name in filled
-            and name in table.fields
-            and table.fields[name].storage is not Storage.NONE
-        ]
-        fields = [table.fields[name] for name in names]
-        dialect = database.dialect
-        sql = _insert_sql(dialect.quote, table.physical, tuple(f.column for f in fields))
-        params = [
-            tuple(
-                dialect.bind(field.storage, row[name])
-                for name, field in zip(names, fields, strict=True)
-            )
-            for row in rows
-        ]
+        fields = [table.fields[name] for name in rows[0] if name in filled and name in table.fields]
+        stored = [(field, kept) for field in fields if (kept := field.storage) is not Storage.NONE]
+        dialect, bind = database.dialect, database.dialect.bind
+        sql = _insert_sql(dialect.quote, table.physical, tuple(f.column for f, _ in stored))
+        params = [tuple([bind(kept, row[field.name]) for field, kept in stored]) for row in rows]
         if len(params) == 1:
             database.execute(sql, params[0])
         else:

@@ -218,6 +218,19 @@ class RecordTransaction:
                 records.update((record.sys_id, record) for record in self._load(cls, tuple(ids)))
         return records
 
+    def hold(self, table: str, sys_id: str) -> Record:
+        """Load one record as ``load`` does, and keep other writers off it until the end.
+
+        Raises:
+            InvalidTable: there is no such table.
+            RecordNotFound: there is no such record.
+        """
+        self.store.lock_rows(self.database, self.dictionary.table(table), (sys_id,))
+        record = self.load(table, (sys_id,)).get(sys_id)
+        if record is None:
+            raise RecordNotFound(table, sys_id)
+        return record
+
     def _load(self, table: str, sys_ids: tuple[str, ...]) -> list[Record]:
         if len(sys_ids) == 1:
             return self._load_one(table, sys_ids[0])
@@ -261,16 +274,17 @@ class RecordTransaction:
 
     # Writing
 
-    def apply(self, change: Change, *, alone: bool = False) -> Applied:
+    def apply(self, change: Change, *, alone: bool = False, held: Record | None = None) -> Applied:
         """Carry out one change.
 
         ``alone`` saves two round trips to the database: it says that an error ends the transaction.
+        ``held`` saves two more: it is the record that changes, as ``hold`` has just returned it.
 
         Raises:
             InvalidTable, RecordNotFound, InvalidValue, NotAuthorized, OperationAborted,
             DuplicateKey: nothing of this change was written; the transaction goes on.
         """
-        return self.store.writer.apply_one(self, change, alone=alone)
+        return self.store.writer.apply_one(self, change, alone=alone, held=held)
 
     def apply_all(self, changes: Sequence[Change], *, collect: bool = False) -> list[Result]:
         """Carry out many changes in order; set-based where no row-wise code is attached.

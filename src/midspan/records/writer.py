@@ -62,11 +62,16 @@ class Writer:
         return results
 
     def apply_one(
-        self, transaction: RecordTransaction, change: Change, *, alone: bool = False
+        self,
+        transaction: RecordTransaction,
+        change: Change,
+        *,
+        alone: bool = False,
+        held: Record | None = None,
     ) -> Applied:
         """Carry out one change or raise; see ``RecordTransaction.apply``."""
         if alone and change.table in transaction.dictionary:
-            (result,) = self._batch(transaction, [change], collect=False)
+            (result,) = self._batch(transaction, [change], collect=False, held=held)
         else:
             (result,) = self.apply(transaction, [change], collect=False)
         if isinstance(result, Refused):
@@ -118,11 +123,16 @@ class Writer:
         ]
 
     def _batch(
-        self, transaction: RecordTransaction, batch: list[Change], *, collect: bool
+        self,
+        transaction: RecordTransaction,
+        batch: list[Change],
+        *,
+        collect: bool,
+        held: Record | None = None,
     ) -> list[Result]:
         outcome: dict[int, Result] = {}
         drafts: list[tuple[int, Draft]] = []
-        for position, made in enumerate(self._drafts(transaction, batch)):
+        for position, made in enumerate(self._drafts(transaction, batch, held)):
             try:
                 if isinstance(made, MidspanError):
                     raise made
@@ -146,7 +156,7 @@ class Writer:
     # Before the store
 
     def _drafts(
-        self, transaction: RecordTransaction, batch: list[Change]
+        self, transaction: RecordTransaction, batch: list[Change], held: Record | None
     ) -> list[Draft | MidspanError]:
         """Load what a batch changes; a record that is missing becomes its error."""
         table = transaction.dictionary.table(batch[0].table)
@@ -156,6 +166,8 @@ class Writer:
             )
         if batch[0].operation is Operation.INSERT:
             return [self._new(transaction, table, change) for change in batch]
+        if held is not None:
+            return [self._existing(transaction, change, held) for change in batch]
         ids = [change.sys_id for change in batch]
         self._store.lock_rows(transaction.database, table, ids)
         records = transaction.load(table.name, ids)
@@ -283,10 +295,13 @@ class Writer:
             return set()
         by_class: dict[str, list[Draft]] = {}
         for draft in written:
+            draft.settled = draft.changes()
             by_class.setdefault(draft.table.name, []).append(draft)
         for group in by_class.values():
             self._write_rows(transaction, group[0].table, group)
         self._record(transaction, written)
+        for draft in written:
+            draft.settled = None
         transaction.touch(by_class)
         self._follow(transaction, list(by_class.values()))
         for draft in written:

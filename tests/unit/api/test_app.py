@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from midspan.api import Request, Response, Route, SignedIn
+from midspan.api.request import KnownHeaders
 from midspan.records import update
 from midspan.security import SYSTEM
 
@@ -124,6 +125,21 @@ def test_a_client_that_brings_a_cookie_gets_no_other(site: Any) -> None:
 def test_an_invented_cookie_is_nobody(site: Any, cookie: str) -> None:
     answer = site.send("GET", INCIDENT, headers={"Cookie": f"JSESSIONID={cookie}"})
     assert answer.status_code == 401
+
+
+def test_each_answer_has_a_cookie_of_its_own_and_none_can_be_made_of_another(site: Any) -> None:
+    """What is sealed is sealed once a second; only what was handed out opens it."""
+    first, second = (cookie_of(site.send("GET", INCIDENT, user="admin")) for _ in range(2))
+    sealed, number, proof = first.split(".")
+    assert second.split(".")[0] == sealed
+    assert second != first
+    for cookie in (
+        f"{sealed}.{number}x.{proof}",
+        f"{sealed}.{second.split('.')[1]}.{proof}",
+        sealed,
+    ):
+        assert site.send("GET", INCIDENT, headers={"Cookie": cookie}).status_code == 401
+    assert site.send("GET", INCIDENT, headers={"Cookie": first}).status_code == 200
 
 
 def test_sessions_end_after_half_an_hour_without_use(make_app: Any, site: Any) -> None:
@@ -258,3 +274,15 @@ def test_every_table_reads_in_every_form(site: Any) -> None:
             path = f"/api/now/table/{table.name}?sysparm_limit=2&sysparm_display_value={display}"
             answer = site.send("GET", path, user="admin")
             assert answer.status_code == 200, f"{path} {answer.text}"
+
+
+def test_of_headers_with_one_name_the_first_counts_in_any_case() -> None:
+    pairs = [(b"x-one", b"a"), (b"x-two", b"\xe9"), (b"x-one", b"b")]
+    headers = KnownHeaders({"type": "http", "headers": pairs})
+    assert (headers["X-One"], headers.get("x-TWO"), headers.get("x-three", "")) == ("a", "é", "")
+    assert "X-Two" in headers
+    assert "x-three" not in headers
+    assert headers.getlist("x-one") == ["a", "b"]
+    assert [text for _, text in headers.items()] == ["a", "é", "b"]
+    with pytest.raises(KeyError):
+        headers["x-three"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from midspan.api.errors import MethodNotSupported, UnknownPath
 from midspan.api.request import Request
 from midspan.api.response import Response
-from midspan.api.router import Public, Route, Router, normal_path, versioned
+from midspan.api.router import Public, Route, Router, _matches, normal_path, versioned
 from midspan.kernel.errors import InvalidDefinition
 
 
@@ -43,6 +43,29 @@ def test_a_method_is_looked_for_in_every_template() -> None:
     with pytest.raises(MethodNotSupported) as caught:
         router.find("DELETE", "/x/fixed")
     assert caught.value.allowed == ("GET", "HEAD", "POST")
+
+
+@given(
+    st.lists(st.sampled_from(["x", "fixed", "one", "one.do", "deep"]), min_size=1, max_size=4),
+    st.sampled_from(["GET", "POST", "DELETE"]),
+)
+def test_the_short_way_leads_where_the_long_one_does(segments: list[str], method: str) -> None:
+    templates = ("/x", "/x/{a}", "/x/{a}.do", "/x/{a}/deep", "/{b}/fixed/{a}", "/x/{rest:path}")
+    posts = ("/x/fixed", "/x/fixed/deep", "/{b}/{a}")
+    router = Router([route(one) for one in templates] + [route(one, "POST") for one in posts])
+    expected = next(
+        (
+            (node.routes[method][0], dict(zip(node.routes[method][1], values, strict=True)))
+            for node, values in _matches(router._root, segments, ())
+            if method in node.routes
+        ),
+        None,
+    )
+    try:
+        found = tuple(router.find(method, "/" + "/".join(segments)))
+    except (UnknownPath, MethodNotSupported):
+        found = None
+    assert found == expected
 
 
 def test_two_routes_for_one_path_are_refused() -> None:

@@ -49,3 +49,10 @@ def test_seeded_ids_rise_and_repeat() -> None:
     first, second = SeededIds(7), SeededIds(7)
     made = [first.uuid7() for _ in range(100)]
     assert made == sorted(made) == [second.uuid7() for _ in range(100)]
+
+
+def test_record_ids_are_random_uuids_of_version_4() -> None:
+    made = [RandomIds().sys_id() for _ in range(500)]
+    assert len(set(made)) == 500
+    assert all(uuid.UUID(one).version == 4 and uuid.UUID(one).hex == one for one in made)
+    assert {one[16] for one in made} == set("89ab")

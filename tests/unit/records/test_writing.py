@@ -199,3 +199,20 @@ def test_hooks_alter_refuse_and_see_the_stored_draft(instance: Instance) -> None
         assert write(instance, quiet)[0].values["close_notes"] == ""
     finally:
         instance.records.hooks.remove(hook)  # type: ignore[arg-type]
+
+
+def test_a_held_record_changes_as_if_it_had_been_loaded_again(instance: Instance) -> None:
+    made, other = write(
+        instance, insert("incident", {"short_description": "a"}), insert("incident", {})
+    )
+    with instance.records.write(SYSTEM, enforce=False) as transaction:
+        held = transaction.hold("task", made.sys_id)
+        assert held.table == "incident"
+        change = update("task", made.sys_id, {"short_description": "b"})
+        applied = transaction.apply(change, alone=True, held=held)
+        assert (applied.written, applied.values["sys_mod_count"]) == (True, "1")
+        with pytest.raises(RecordNotFound):
+            transaction.hold("problem", made.sys_id)
+    with instance.records.read(SYSTEM) as transaction:
+        assert transaction.require("incident", made.sys_id).get("short_description") == "b"
+        assert transaction.require("incident", other.sys_id).get("short_description") == ""
