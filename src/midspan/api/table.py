@@ -173,9 +173,9 @@ def list_records(request: Request) -> Response:
     form = response_form(request)
     table = open_table(request.snapshot, request.arguments["table"])
     wanted = read_list(request, request.snapshot.dictionary, table.name)
-    page = read_page(request, table.name, wanted)
+    page = read_page(request, table.name, wanted, as_text=form == "json")
     refuse_in_strict_mode(request, page.warnings)
-    if not page.rows and wanted.offset == 0 and api_version(request.path) == "v1":
+    if not page.found and wanted.offset == 0 and api_version(request.path) == "v1":
         raise RecordNotFound(table.name, "")
     headers = warning_header(page.warnings)
     if page.total is not None:
@@ -183,7 +183,7 @@ def list_records(request: Request) -> Response:
         link = page_links(request, wanted, page.total) if wanted.pagination else ""
         if link:
             headers["Link"] = link
-    return answer(page.rows, form, headers=headers)
+    return answer(page.rows if page.text is None else page.text, form, headers=headers)
 
 
 _GET = Description(

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
+import orjson
 from msgspec import Struct, structs
 
 from midspan.api.displayvalue import (
@@ -60,6 +61,10 @@ class PageOfRows(Struct, frozen=True):
     rows: list[dict[str, object]]
     total: int | None
     warnings: tuple[str, ...]
+    found: int
+    """How many rows the page has."""
+    text: orjson.Fragment | None = None
+    """The rows as JSON, where the database made it; then ``rows`` is empty."""
 
 
 def open_table(snapshot: Snapshot, name: str) -> Table:
@@ -75,8 +80,10 @@ def open_table(snapshot: Snapshot, name: str) -> Table:
     return table
 
 
-def read_page(request: Request, table: str, wanted: ListRequest) -> PageOfRows:
-    """Return one page of a table.
+def read_page(
+    request: Request, table: str, wanted: ListRequest, *, as_text: bool = False
+) -> PageOfRows:
+    """Return one page of a table; ``as_text`` lets the database make JSON of it if it can.
 
     Raises:
         NotAuthorized: the query uses a field that the actor may not read.
@@ -98,15 +105,25 @@ def read_page(request: Request, table: str, wanted: ListRequest) -> PageOfRows:
     part = _part(request, table, wanted, seen)
     with records.read(request.actor) as transaction:
         transaction.use(snapshot)
-        rows = part.run(transaction)
-        shown = rendered(request, transaction, view, seen, rows)
+        made = (
+            part.run_json(transaction, layout_of(view, seen))
+            if as_text and view.display is Display.VALUE
+            else None
+        )
+        shown: list[dict[str, object]] = []
+        if made is None:
+            rows = part.run(transaction)
+            found, shown = len(rows), rendered(request, transaction, view, seen, rows)
+        else:
+            found = made[1]
         total = None
         if wanted.count and request.property_flag(COUNT_IGNORES_ACL):
             condition = access.guarded(plan.condition)
             total = transaction.count(structs.replace(plan, condition=condition))
         elif wanted.count:
-            total = part.total(transaction, len(rows))
-    return PageOfRows(shown, total, (*wanted.warnings, *view.warnings, *plan.warnings))
+            total = part.total(transaction, found)
+    warnings = (*wanted.warnings, *view.warnings, *plan.warnings)
+    return PageOfRows(shown, total, warnings, found, made[0] if made else None)
 
 
 class Part(Struct, frozen=True):
@@ -128,6 +145,22 @@ class Part(Struct, frozen=True):
             self.keep(self.offset + len(rows), mark_of(rows[-1], self.places))
         width = max(self.width, 1)
         return rows if len(self.plan.columns) <= width else [row[:width] for row in rows]
+
+    def run_json(
+        self, transaction: RecordTransaction, layout: Layout
+    ) -> tuple[orjson.Fragment, int] | None:
+        """Do as ``run``; return the rows as JSON and how many, or None where they are to be run."""
+        if layout.references:
+            return None
+        members = tuple(zip(layout.names, layout.places, strict=True))
+        made = transaction.run_json(self.plan, members, self.places)
+        if made is None:
+            return None
+        text, marks = made
+        if marks:
+            mark = mark_of(marks[-1], range(len(self.places)))
+            self.keep(self.offset + len(marks), mark)
+        return orjson.Fragment(text), len(marks)
 
     def total(self, transaction: RecordTransaction, found: int) -> int:
         """Return how many rows the reading has: those before the page, and those left.

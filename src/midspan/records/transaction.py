@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from midspan.dictionary import Dictionary, FieldPath, Storage, Table
 from midspan.dictionary.values import datetime_text
 from midspan.kernel.errors import Conflict, InvalidTable, RecordNotFound
@@ -33,6 +35,7 @@ from midspan.storage import (
     Transaction,
     compile_aggregate,
     compile_count,
+    compile_json_page,
     compile_read,
     migrate,
 )
@@ -104,6 +107,18 @@ class RecordTransaction:
         """
         statement = compile_read(plan, self.dictionary, self.database.dialect)
         return self.database.rows(statement.sql, statement.params)
+
+    def run_json(
+        self, plan: ReadPlan, members: Sequence[tuple[str, int]], marks: Sequence[int]
+    ) -> tuple[str, list[list[str | None]]] | None:
+        """Return the rows of a plan as the JSON text of an array of objects, and their marks.
+
+        See ``compile_json_page`` for ``members`` and ``marks``. None where that is no gain: ``run``
+        the plan.
+        """
+        statement = compile_json_page(plan, self.dictionary, self.database.dialect, members, marks)
+        row = self.database.row(statement.sql, statement.params) if statement else None
+        return (str(row[0]), orjson.loads(row[1])) if row else None
 
     def prepare(
         self, table: str, columns: tuple[str, ...], *, enforce: bool = True

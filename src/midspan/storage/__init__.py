@@ -11,6 +11,7 @@ from midspan.storage.database import Database, Row, Transaction
 from midspan.storage.ddl import complete_indexes, migrate, migration, physical_tables
 from midspan.storage.dialect import POSTGRESQL, SQLITE, Dialect
 from midspan.storage.groups import compile_aggregate
+from midspan.storage.jsonpage import compile_json_page
 from midspan.storage.lives import Lives, StaleWork
 from midspan.storage.postgres import PostgresDatabase
 from midspan.storage.sqlite import SqliteDatabase
@@ -32,6 +33,7 @@ __all__ = [
     "compile_aggregate",
     "compile_count",
     "compile_ids",
+    "compile_json_page",
     "compile_read",
     "complete_indexes",
     "decode_copy_line",
