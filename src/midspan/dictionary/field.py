@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from midspan.dictionary.fieldtype import FieldType, Storage, field_type
+from midspan.dictionary.fieldtype import FIELD_TYPES, FieldType, Storage, field_type
 
 
 class Choice(Struct, frozen=True):
@@ -42,12 +42,12 @@ class Field(Struct, frozen=True, kw_only=True):
     @property
     def kind(self) -> FieldType:
         """The traits of the field's internal type."""
-        return field_type(self.type)
+        return FIELD_TYPES.get(self.type) or field_type(self.type)
 
     @property
     def storage(self) -> Storage:
         """How the field's values are kept."""
-        return field_type(self.type).storage
+        return (FIELD_TYPES.get(self.type) or field_type(self.type)).storage
 
     def label_of(self, value: str) -> str | None:
         """Return the label of a choice value, or None when ``value`` is not in the list."""
