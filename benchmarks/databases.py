@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from midspan.storage.functions import register_functions
 
 DEADLOCKS = 5
 """So often a statement is tried again."""
+_NUMBERS = count()
 SETTINGS = ("server_version", "fsync", "synchronous_commit", "shared_buffers")
 
 
@@ -98,7 +100,7 @@ def _postgres(folder: Path) -> Iterator[tuple[str, psutil.Process | None]]:
 
 @contextmanager
 def _fresh_database(url: str) -> Iterator[str]:
-    name = f"midspan_bench_{os.getpid()}"
+    name = f"midspan_bench_{os.getpid()}_{next(_NUMBERS)}"
     create = "CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'"
     _administer(url, create, name)
     try:

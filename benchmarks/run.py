@@ -24,6 +24,7 @@ from typing import Any
 
 import databases
 import dataset
+import flat
 import latency
 import orjson
 import processes
@@ -54,6 +55,7 @@ class Options:
     starts: int
     events: int
     databases: tuple[str, ...]
+    flat: int = 0
 
 
 @dataclass
@@ -79,6 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, file = _options(arguments)
     results = Results()
     _say(_machine())
+    if options.flat:
+        return _flat(options, file)
     for name in options.databases:
         with databases.target(name) as target:
             results.notes.append(target.about)
@@ -94,6 +98,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _flat(options: Options, file: str) -> int:
+    """Measure how costs grow with a table, and nothing else."""
+    costs: list[flat.Cost] = []
+    for name in options.databases:
+        _say(f"{name}: up to {options.flat:,} incidents …")
+        costs += flat.measure(name, options.flat)
+    _say(f"\n{flat.report(costs, options.flat)}")
+    if file:
+        found = {"machine": _machine(), "rows": options.flat, "costs": [asdict(c) for c in costs]}
+        Path(file).write_text(json.dumps(found, indent=1) + "\n")
+    return 0
+
+
 def _options(arguments: Sequence[str] | None) -> tuple[Options, str]:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     add = parser.add_argument
@@ -104,6 +121,7 @@ def _options(arguments: Sequence[str] | None) -> tuple[Options, str]:
     add("--connections", type=int, default=16, help="kept alive by the load generator")
     add("--starts", type=int, default=STARTS, help="starts of serve --ephemeral")
     add("--events", type=int, default=60, help="of each kind in the demo's set-up; 0 for none")
+    add("--flat", type=int, default=0, help="only: costs in a table of so many rows and of 10,000")
     add("--json", default="", help="write all figures to this file")
     given = parser.parse_args(arguments)
     names = ("sqlite", "postgresql") if given.database == "both" else (given.database,)
@@ -115,6 +133,7 @@ def _options(arguments: Sequence[str] | None) -> tuple[Options, str]:
         starts=given.starts,
         events=given.events,
         databases=names,
+        flat=given.flat,
     )
     return options, given.json
 
