@@ -283,7 +283,7 @@ class Application:
         lane = self._lane_of(route, len(exchange.request.body))
         return cast(Response, await lane.run(route.handler, exchange.request))
 
-    def _lane_of(self, route: Route, size: int) -> Lane:
+    def _lane_of(self, route: Route, size: int = 0) -> Lane:
         if size > LARGE_BODY:
             return self._large
         return self._writes if route.one_write else self._lane
