@@ -30,7 +30,7 @@ from midspan.api.description import (
 from midspan.api.openapitables import VALUES, TableRights, TableSchemas, rights_of
 from midspan.api.router import HandlerDecides, Public, Role, Route, api_version
 from midspan.records import Snapshot
-from midspan.scripting.services import SERVICES, Resource, is_admitted
+from midspan.scripting.services import SERVICES, Declared, Resource, is_admitted
 from midspan.security import Access
 
 _METHODS = ("GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE")
@@ -92,6 +92,8 @@ class Seen(Struct, frozen=True, kw_only=True):
     """``v1``, ``v2`` or empty: the form of the paths below ``/api/now``."""
     tables: frozenset[str] | None = None
     """Names of the only tables that are wanted; None: all."""
+    service: str = ""
+    """The only API of Scripted REST that is wanted, like ``x_acme/orders``; empty: everything."""
 
 
 def document(routes: Iterable[Route], seen: Seen, release: str) -> dict[str, Any]:
@@ -119,9 +121,7 @@ class _Maker:
     def document(self, routes: Iterable[Route], release: str) -> dict[str, Any]:
         for route in routes:
             described = route.description
-            version = api_version(route.path)
-            other = route.path.startswith("/api/now/") and version != self._seen.version
-            if described is None or other or not admits(route, self._seen.access):
+            if described is None or not self._wants(route, described):
                 continue
             match described.each:
                 case Each.NOTHING:
@@ -136,7 +136,7 @@ class _Maker:
         return {
             "openapi": "3.1.0",
             "info": {
-                "title": "Midspan",
+                "title": self._title(),
                 "version": release,
                 "description": "What you may do with this instance: its interfaces, and the"
                 " tables and fields that you may read or write.",
@@ -146,6 +146,16 @@ class _Maker:
             "paths": paths,
             "components": self._components(),
         }
+
+    def _wants(self, route: Route, described: Description) -> bool:
+        other = route.path.startswith("/api/now/") and api_version(route.path) != self._seen.version
+        if self._seen.service and described.each is not Each.SERVICE:
+            return False
+        return not other and admits(route, self._seen.access)
+
+    def _title(self) -> str:
+        names = (each.api_name for _, each in services(self._seen)) if self._seen.service else ()
+        return next(iter(names), "") or "Midspan"
 
     def _all_rights(self) -> dict[str, TableRights]:
         return {
@@ -246,6 +256,8 @@ class _Maker:
 def services(seen: Seen) -> Iterator[tuple[str, Resource]]:
     """Yield the resources of Scripted REST that the actor may ask, with their paths."""
     for path, resource in seen.snapshot.part(SERVICES).resources():
+        if seen.service and seen.service != resource.api:
+            continue
         if is_admitted(resource, seen.snapshot, seen.access):
             yield path, resource
 
@@ -256,21 +268,45 @@ def _service(path: str, resource: Resource) -> dict[str, Any]:
         "summary": resource.name or path,
         "tags": ["Scripted REST"],
     }
+    if resource.summary:
+        operation["description"] = resource.summary
+    if resource.deprecated:
+        operation["deprecated"] = True
     if not resource.signed_in:
         operation["security"] = []
-    names = _SEGMENT.findall(path)
-    if names:
-        operation["parameters"] = [
-            _as_parameter(Parameter(name, "A value of the path.", TEXT, "path", True))
-            for name in names
-        ]
+    parameters = [
+        _as_parameter(Parameter(name, "A value of the path.", TEXT, "path", True))
+        for name in _SEGMENT.findall(path)
+    ]
+    parameters += [_told(each, "query") for each in resource.parameters]
+    parameters += [_told(each, "header") for each in resource.headers if not _is_ours(each.name)]
+    if parameters:
+        operation["parameters"] = parameters
     if resource.method in _WITH_BODY:
-        operation["requestBody"] = {"content": {media: {} for media in resource.consumes}}
+        shown = {"example": resource.example} if resource.example else {}
+        operation["requestBody"] = {"content": dict.fromkeys(resource.consumes, shown)}
     media = dict.fromkeys((*resource.produces, *BOTH))
     operation["responses"] = {
         "default": {"description": "What the script says.", "content": {each: {} for each in media}}
     }
     return operation
+
+
+def _told(declared: Declared, place: str) -> dict[str, Any]:
+    """Return a documented parameter; the script decides whether it is needed, so none is required.
+
+    A query parameter may come several times: the script gets a list.
+    """
+    text = declared.text or ("Wanted by the resource." if declared.required else "Optional.")
+    found = _as_parameter(Parameter(declared.name, text, TEXT, place))
+    if declared.example:
+        found["example"] = declared.example
+    return found
+
+
+def _is_ours(header: str) -> bool:
+    """OpenAPI says these headers elsewhere, and tools must ignore them as parameters."""
+    return header.lower() in ("accept", "content-type", "authorization")
 
 
 def _own_names(path: str) -> str:

@@ -20,7 +20,9 @@ from midspan.api.request import Request
 from midspan.api.response import JSON, Response
 from midspan.api.router import Route, SignedIn, api_version, versioned
 from midspan.api.strict import warning_header
+from midspan.kernel.errors import NotFound, did_you_mean
 from midspan.records import Snapshot
+from midspan.scripting.services import SERVICES, is_admitted
 from midspan.security import Access
 from midspan_sdk.version import __version__
 
@@ -28,7 +30,10 @@ _MOST_DOCUMENTS = 32
 _DOCUMENT = Description(
     summary="This document",
     tag="Small interfaces",
-    parameters=(query("tables", "Names of the only tables that are wanted, with commas between."),),
+    parameters=(
+        query("tables", "Names of the only tables that are wanted, with commas between."),
+        query("service", "The only API of Scripted REST that is wanted, like x_acme/orders."),
+    ),
     answers={200: Answer("OpenAPI 3.1.", {"type": "object"}, headers=("X-Midspan-Warning",))},
     refuses=(400, 406),
 )
@@ -65,7 +70,12 @@ class OpenApi:
         names = frozenset(name.strip() for name in given.split(",") if name.strip())
         known = frozenset(name for name in names if name in snapshot.dictionary)
         shelf = snapshot.derive(_Shelf, self)
-        packed = shelf.document(access, api_version(request.path), known if names else None)
+        service = request.parameter("service").strip("/").removeprefix("api/")
+        if service:
+            names, known = frozenset(), frozenset()
+            shelf.check(service, access)
+        wanted = known if names or service else None
+        packed = shelf.document(access, api_version(request.path), wanted, service)
         warnings = [f"There is no table {name[:80]}" for name in sorted(names - known)]
         return Response(200, zlib.decompress(packed), JSON, warning_header(warnings))
 
@@ -78,11 +88,36 @@ class _Shelf:
         self._surface = surface
         self.document = lru_cache(maxsize=_MOST_DOCUMENTS)(self._packed)
 
-    def _packed(self, access: Access, version: str, tables: frozenset[str] | None) -> bytes:
+    def check(self, service: str, access: Access) -> None:
+        """Refuse a service of which the actor may ask nothing.
+
+        Raises:
+            NotFound: there is none for him, with the nearest name.
+        """
+        known = {
+            resource.api
+            for _, resource in self._snapshot.part(SERVICES).resources()
+            if is_admitted(resource, self._snapshot, access)
+        }
+        if service not in known:
+            raise NotFound(
+                f"There is no service {service[:80]} that you may ask",
+                hint=did_you_mean(service, known) or "A service is named as x_acme/orders.",
+            )
+
+    def _packed(
+        self, access: Access, version: str, tables: frozenset[str] | None, service: str
+    ) -> bytes:
         """Return the document as compressed JSON: a few megabytes that shrink to a twentieth."""
         from midspan.api.openapi import Seen, document  # noqa: PLC0415 - few starts need it
 
-        seen = Seen(snapshot=self._snapshot, access=access, version=version, tables=tables)
+        seen = Seen(
+            snapshot=self._snapshot,
+            access=access,
+            version=version,
+            tables=tables,
+            service=service,
+        )
         with self._surface.making:
             made = document(self._surface.all_routes(), seen, __version__)
             return zlib.compress(orjson.dumps(made), level=1)

@@ -131,15 +131,23 @@ def openapi(
     tables: Annotated[
         list[str] | None, typer.Argument(metavar="[TABLE]...", help="Only these tables.")
     ] = None,
+    service: Annotated[
+        str, typer.Option(help="Only this API of Scripted REST, like x_acme/orders.")
+    ] = "",
     url: Url = DEFAULT_URL,
     user: User = "admin",
 ) -> None:
     """Print an OpenAPI 3.1 document of what the user may do."""
     from midspan.cli.client import Client
 
+    if tables and service:
+        raise typer.BadParameter("Name either tables or a service")
     with Client(Connection(url, user)) as client:
         made = client.document(
-            "/api/now/doc/openapi", doing="Describing", tables=",".join(tables or ())
+            "/api/now/doc/openapi",
+            doing="Describing",
+            tables=",".join(tables or ()),
+            service=service,
         )
     sys.stdout.buffer.write(made + b"\n")
 

@@ -88,6 +88,11 @@ class Client:
         """Return the result of a POST of a file; whoever gives the pieces shows how it goes."""
         return self._result("POST", path, content=content, headers=headers)
 
+    def call(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """Return the answer to any request of a whole path, whatever its status."""
+        with working("Asking"), self._translated():
+            return self._http.request(method, path, **more)
+
     @contextmanager
     def download(self, path: str) -> Iterator[Iterator[bytes]]:
         """POST and yield the pieces of the answer."""

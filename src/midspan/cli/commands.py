@@ -15,6 +15,7 @@ from midspan.cli import (
     acl,
     administration,
     advice,
+    api,
     ca,
     chat,
     files,
@@ -57,6 +58,7 @@ app.add_typer(mid.group, name="mid")
 app.add_typer(imports.group, name="import")
 app.add_typer(flows.group, name="flow")
 app.add_typer(acl.group, name="acl")
+app.add_typer(api.group, name="api")
 app.add_typer(states.snapshots, name="snapshot")
 app.add_typer(administration.users, name="user")
 

@@ -10,11 +10,14 @@ import orjson
 from msgspec import Struct
 
 from midspan.formats import xml
-from midspan.kernel.errors import MidspanError
+from midspan.kernel.errors import InvalidRequest, MidspanError
 from midspan.sandbox import JsonValue, Limits, Script, ScriptError
 from midspan.scripting.runner import ScriptRunner
+from midspan.scripting.streams import stream_pieces, stream_text
 from midspan.scripting.unit import Unit
 
+MAX_STREAM = 256 * 1024 * 1024
+"""Bytes that a script may write to its answer."""
 ERROR_MARK = "\0sn_ws_err"
 _MIN_STATUS, _MAX_STATUS = 200, 599
 
@@ -52,8 +55,9 @@ class RestReply(Struct, frozen=True, kw_only=True):
 class _Exchange:
     """Collects what the ``response`` object of a running script is told."""
 
-    def __init__(self, request: RestRequest) -> None:
+    def __init__(self, request: RestRequest, unit: Unit) -> None:
         self._request = request
+        self._unit = unit
         self.status: int | None = None
         self.headers: dict[str, str] = {}
         self.type = ""
@@ -72,7 +76,8 @@ class _Exchange:
             "rest.error": self._set_error,
             "rest.stream": self._start_stream,
             "rest.write": self._write,
-            "rest.echo": self._echo,
+            "rest.copy": self._copy,
+            "stream.text": self._text,
         }
 
     def _open(self) -> JsonValue:
@@ -111,10 +116,22 @@ class _Exchange:
         if self.stream is not None:
             self.stream += text.encode(errors="replace")
 
-    def _echo(self) -> None:
+    def _copy(self, source: Mapping[str, Any]) -> None:
+        """Write what a stream stands for; nobody could guess the type of bytes."""
+        typed = self.type or any(name.lower() == "content-type" for name in self.headers)
+        if not typed and source.get("kind") != "text":
+            raise InvalidRequest(
+                "A stream needs a content type: call response.setContentType() before writeStream()"
+            )
         self._start_stream()
         if self.stream is not None:
-            self.stream += self._request.body
+            for piece in stream_pieces(self._unit, source, self._request.body):
+                self.stream += piece
+                if len(self.stream) > MAX_STREAM:
+                    raise InvalidRequest(f"An answer is larger than {MAX_STREAM} bytes")
+
+    def _text(self, source: Mapping[str, Any]) -> str:
+        return stream_text(self._unit, source, self._request.body)
 
     def reply(self, value: JsonValue) -> RestReply:
         """Return the reply once the script ended with ``value``."""
@@ -155,7 +172,7 @@ def serve(
         ScriptError: the script failed in a way that is not one of its own error answers.
         SandboxUnavailable: no worker was free in time.
     """
-    exchange = _Exchange(request)
+    exchange = _Exchange(request, unit)
     with runner.session(unit, limits=limits) as session:
         try:
             value = session.run(script, calls=exchange.calls())

@@ -18,6 +18,15 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _NO_NAMESPACE = "global"
 
 
+class Declared(Struct, frozen=True, kw_only=True):
+    """A query parameter or header as a resource documents it; nothing checks what is sent."""
+
+    name: str
+    required: bool = False
+    example: str = ""
+    text: str = ""
+
+
 class Resource(Struct, frozen=True, kw_only=True):
     """One active resource with what it inherits from its API."""
 
@@ -31,6 +40,16 @@ class Resource(Struct, frozen=True, kw_only=True):
     """Ids of access controls of which one has to grant; none: none is needed."""
     consumes: tuple[str, ...] = DEFAULT_FORMATS
     produces: tuple[str, ...] = DEFAULT_FORMATS
+    api: str = ""
+    """Namespace and id of its API, ``x_acme/orders``."""
+    api_name: str = ""
+    summary: str = ""
+    example: str = ""
+    """A body as somebody may send it."""
+    deprecated: bool = False
+    """It belongs to a version that is on its way out."""
+    parameters: tuple[Declared, ...] = ()
+    headers: tuple[Declared, ...] = ()
 
     @property
     def script(self) -> Script:
@@ -133,10 +152,12 @@ class _Version(Struct, frozen=True):
     label: str
     number: int
     is_default: bool
+    deprecated: bool
 
 
 class _Definition(Struct, frozen=True, kw_only=True):
     base: str
+    name: str
     rules: tuple[str, ...]
     consumes: tuple[str, ...]
     produces: tuple[str, ...]
@@ -155,12 +176,13 @@ def load_services(transaction: Transaction) -> ServiceTable:
         row[0]: _definition(row, versions.values(), namespace)
         for row in transaction.rows(sql["definitions"], active)
     }
+    told = (_declared(transaction, sql["parameters"]), _declared(transaction, sql["headers"]))
     table = ServiceTable()
     for row in transaction.rows(sql["operations"], active):
         definition, version = definitions.get(row[2]), versions.get(row[3])
         if definition is None or (row[3] and version is None):
             continue
-        resource = _resource(row, definition)
+        resource = _resource(row, definition, version, told)
         for base in _bases(definition, version):
             table.add(f"{base}/{row[5] or ''}", resource)
     return table
@@ -168,24 +190,47 @@ def load_services(transaction: Transaction) -> ServiceTable:
 
 SERVICES = SnapshotPart(
     "services",
-    frozenset({"sys_ws_definition", "sys_ws_version", "sys_ws_operation"}),
+    frozenset(
+        {
+            "sys_ws_definition",
+            "sys_ws_version",
+            "sys_ws_operation",
+            "sys_ws_query_parameter",
+            "sys_ws_query_parameter_map",
+            "sys_ws_header",
+            "sys_ws_header_map",
+        }
+    ),
     lambda transaction, _: load_services(transaction),
 )
 """The Scripted REST services; registered with the ``SnapshotHolder`` of the instance."""
 
 
 def _version(row: tuple[Any, ...]) -> _Version:
-    sys_id, definition, label, number, is_default = row
+    sys_id, definition, label, number, is_default, deprecated = row
     number = int(number or 1)
-    return _Version(sys_id, definition or "", label or f"v{number}", number, bool(is_default))
+    label = label or f"v{number}"
+    return _Version(sys_id, definition or "", label, number, bool(is_default), bool(deprecated))
+
+
+def _declared(transaction: Transaction, sql: str) -> dict[str, list[Declared]]:
+    """Return what each resource documents, by the id of the resource."""
+    found: dict[str, list[Declared]] = {}
+    for resource, name, required, example, text in transaction.rows(sql):
+        declared = Declared(
+            name=name, required=bool(required), example=example or "", text=text or ""
+        )
+        found.setdefault(resource, []).append(declared)
+    return found
 
 
 def _definition(row: tuple[Any, ...], versions: Iterable[_Version], namespace: str) -> _Definition:
-    sys_id, service_id, own_namespace, base_uri, rules, *formats, default = row
+    sys_id, service_id, own_namespace, base_uri, rules, *formats, default, name = row
     base = base_uri or f"/api/{own_namespace or namespace}/{service_id or sys_id}"
     own = [version for version in versions if version.definition == sys_id]
     return _Definition(
         base=base.rstrip("/"),
+        name=name or service_id or "",
         rules=_listed(rules),
         consumes=_formats(formats[0], formats[1], DEFAULT_FORMATS),
         produces=_formats(formats[2], formats[3], DEFAULT_FORMATS),
@@ -212,8 +257,14 @@ def _bases(definition: _Definition, version: _Version | None) -> Iterator[str]:
         yield definition.base
 
 
-def _resource(row: tuple[Any, ...], definition: _Definition) -> Resource:
-    (sys_id, name, _, _, method, _, text, signed_in, with_rules, rules, *formats) = row
+def _resource(
+    row: tuple[Any, ...],
+    definition: _Definition,
+    version: _Version | None,
+    told: tuple[Mapping[str, list[Declared]], Mapping[str, list[Declared]]],
+) -> Resource:
+    (sys_id, name, _, _, method, _, text, signed_in, with_rules, rules, *more) = row
+    *formats, summary, example = more
     needed = _listed(rules) or definition.rules
     return Resource(
         sys_id=sys_id,
@@ -224,6 +275,13 @@ def _resource(row: tuple[Any, ...], definition: _Definition) -> Resource:
         rules=needed if _on(with_rules) else (),
         consumes=_formats(formats[0], formats[1], definition.consumes),
         produces=_formats(formats[2], formats[3], definition.produces),
+        api=definition.base.removeprefix("/api/"),
+        api_name=definition.name,
+        summary=summary or "",
+        example=example or "",
+        deprecated=version is not None and version.deprecated,
+        parameters=tuple(told[0].get(sys_id, ())),
+        headers=tuple(told[1].get(sys_id, ())),
     )
 
 

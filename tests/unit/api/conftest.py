@@ -18,6 +18,8 @@ from midspan.records import insert, update
 from midspan.security import SYSTEM
 from midspan.testing import open_instance
 
+from .acme import Acme, opened_acme
+
 ADMIN = "6816f79cc0a8016401c5a33be04be441"
 USER = "a" * 32
 PASSWORD = "correct horse"
@@ -114,6 +116,12 @@ def site() -> Iterator[Site]:
         app = create_app(parts)
         yield Site(instance, app, runner)
         app.close()
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def acme(request: pytest.FixtureRequest, new_database: Callable[[], str]) -> Iterator[Acme]:
+    with opened_acme(new_database() if request.param == "postgresql" else "") as opened:
+        yield opened
 
 
 @pytest.fixture

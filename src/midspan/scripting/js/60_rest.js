@@ -55,10 +55,27 @@ function hidden(object, name, value) {
   return defineProperty(object, name, { value, writable: true, configurable: true });
 }
 
+// A stream that scripts hand on unread: the host knows what it stands for. Kinds are request,
+// attachment (with id), text (with text) and bytes (with an array of numbers).
+function makeStream(source, text) {
+  const stream = {
+    close() {},
+    toString: () => (text === undefined ? __host('stream.text', [source]) : text()),
+  };
+  return defineProperty(stream, STATE, { value: { stream: source } });
+}
+
+function streamSource(value) {
+  const source = value === null || value === undefined ? undefined : value[STATE]?.stream;
+  if (source !== undefined) return source;
+  const isBytes = isArray(value) && value.every((byte) => typeof byte === 'number');
+  return isBytes ? { kind: 'bytes', bytes: Array.from(value) } : { kind: 'text', text: textOf(value) };
+}
+
 function requestBody(raw) {
   const body = {
     dataString: raw.text,
-    dataStream: { [STATE]: 'request', toString: () => raw.text },
+    dataStream: makeStream({ kind: 'request' }, () => raw.text),
     hasNext() { return position < entries().length; },
     nextEntry() { return entries()[position++]; },
   };
@@ -81,9 +98,9 @@ function requestBody(raw) {
 
 function parseBody(raw) {
   if (raw.problem) throw new errorClasses.BadRequestError(raw.problem);
+  if (raw.text === '') return null;
   if (raw.kind === 'xml') return raw.data;
   if (raw.kind === 'other') throw new Error(`Content type ${raw.type} is read with dataStream`);
-  if (raw.text === '') return null;
   try {
     return parseJson(raw.text);
   } catch (error) {
@@ -128,10 +145,7 @@ function tell(name, ...args) {
 
 const writer = {
   writeString: (text) => tell('write', textOf(text)),
-  writeStream(stream) {
-    if (stream && stream[STATE] === 'request') tell('echo');
-    else tell('write', textOf(stream));
-  },
+  writeStream: (stream) => tell('copy', streamSource(stream)),
 };
 
 function makeResponse() {
