@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ from midspan.kernel.errors import Conflict, Unavailable
 from midspan.kernel.ids import IdSource, RandomIds
 from midspan.kernel.settings import Settings
 from midspan.outbound import Outbound
+from midspan.outbound.deferred import DeferredMessages
 from midspan.records import (
     InboundGuard,
     Keepers,
@@ -42,6 +44,7 @@ from midspan.records import (
 )
 from midspan.rules import PARTS, BusinessRules
 from midspan.scripting import ScriptRunner, open_pool
+from midspan.scripting.messagecalls import MessageCalls
 from midspan.scripting.services import SERVICES
 from midspan.security import Identities, Passwords, master_key
 from midspan.storage import Database, PostgresDatabase, SqliteDatabase
@@ -49,6 +52,7 @@ from midspan.storage import Database, PostgresDatabase, SqliteDatabase
 if TYPE_CHECKING:
     from midspan.api import ApiParts, Application
     from midspan.apps.seed import Seed, Values
+    from midspan.outbound.sender import Messages
 
 RECORDS_FILE = "records.db"
 KEY_FILE = "master.key"
@@ -109,12 +113,23 @@ class Instance:
         self.outbound = Outbound(self.records, self.settings.egress)
         self._closers.append(self.outbound.close)
         self.jobs = _jobs(self, node)
+        deferred = DeferredMessages(self.records, self.jobs, lambda: self.messages)
+        self.scripts.extensions.append(
+            lambda unit: MessageCalls(unit, lambda: self.messages, deferred).calls()
+        )
         self.events = EventRegistry()
         self.dispatcher = Dispatcher(self.records, self.events, node)
         self.flows = FlowService(self.records, self.jobs, self.outbound, node=node)
         self.flows.attach(self.events)
         self.records.feeds.append(self.events)
         self._join_agents()
+
+    @cached_property
+    def messages(self) -> Messages:
+        """What sends the calls of scripts; made at the first one, since HTTP is slow to import."""
+        from midspan.outbound.sender import Messages
+
+        return Messages(self.outbound)
 
     def _join_agents(self) -> None:
         """Join the queue to MID servers and the imports that go through it."""

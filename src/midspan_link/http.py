@@ -58,15 +58,23 @@ class HttpCall(Struct, frozen=True):
     content: bytes = b""
     authentication: Authentication | None = None
     limits: HttpLimits = HttpLimits()
+    redirects_to: tuple[str, ...] | None = None
+    """Beginnings of the addresses that a redirect may lead to; None: any that the rules allow.
+
+    A redirect to another one is not followed but is the answer."""
 
 
 class HttpReply(Struct, frozen=True):
-    """The whole answer; header names are lower case, ``url`` is where it came from in the end."""
+    """The whole answer; header names are lower case, ``url`` is where it came from in the end.
+
+    ``pairs`` are the header fields as they came, repeated ones apart.
+    """
 
     status: int
     headers: dict[str, str]
     body: bytes
     url: str
+    pairs: tuple[tuple[str, str], ...] = ()
 
 
 class GuardedBackend(httpcore.AsyncNetworkBackend):
@@ -197,6 +205,7 @@ class StreamedReply(Struct, frozen=True):
     headers: dict[str, str]
     url: str
     parts: AsyncIterator[bytes]
+    pairs: tuple[tuple[str, str], ...] = ()
 
 
 class HttpClient:
@@ -229,7 +238,7 @@ class HttpClient:
         """
         async with self.stream(call) as reply:
             body = b"".join([part async for part in reply.parts])
-        return HttpReply(reply.status, reply.headers, body, reply.url)
+        return HttpReply(reply.status, reply.headers, body, reply.url, reply.pairs)
 
     @asynccontextmanager
     async def stream(self, call: HttpCall) -> AsyncIterator[StreamedReply]:
@@ -246,6 +255,7 @@ class HttpClient:
                         {name.lower(): value for name, value in response.headers.items()},
                         str(response.url),
                         _limited(response, call.limits.response_bytes),
+                        _pairs(response),
                     )
                 finally:
                     await response.aclose()
@@ -266,7 +276,7 @@ class HttpClient:
         for _ in range(call.limits.redirects + 1):
             response = await self._client.send(request, stream=True)
             target = _redirect(response)
-            if target is None:
+            if target is None or not _may_follow(call, target):
                 return response
             await response.aclose()
             request = self._next(call, request, response.status_code, target)
@@ -343,6 +353,33 @@ def _redirect(response: httpx.Response) -> httpx.URL | None:
     if response.status_code not in _REDIRECTS or not location:
         return None
     return _address(str(response.url.join(location)))
+
+
+def _may_follow(call: HttpCall, target: httpx.URL) -> bool:
+    allowed = call.redirects_to
+    return allowed is None or any(is_below(str(target), each) for each in allowed)
+
+
+def is_below(url: str, allowed: str) -> bool:
+    """Tell whether an address is an allowed one or below it; a longer host name is another one.
+
+    >>> is_below("https://a.example/x", "https://a.example")
+    True
+    >>> is_below("https://a.example.evil/x", "https://a.example")
+    False
+    """
+    return url == allowed or url.startswith(
+        allowed if allowed.endswith("/") else (f"{allowed}/", f"{allowed}?")
+    )
+
+
+def _pairs(response: httpx.Response) -> tuple[tuple[str, str], ...]:
+    """Return the header fields in the case in which they came."""
+    encoding = response.headers.encoding
+    return tuple(
+        (name.decode(encoding, "replace"), value.decode(encoding, "replace"))
+        for name, value in response.headers.raw
+    )
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int]:

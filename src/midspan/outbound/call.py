@@ -15,8 +15,21 @@ class CallSource(Struct, frozen=True):
 NOBODY = CallSource()
 
 
+class CallDetail(Struct, frozen=True, kw_only=True):
+    """What is kept of a call whose log level asks for more; secrets are replaced by ``***``."""
+
+    level: str
+    request_headers: str = ""
+    response_headers: str = ""
+    request_body: str = ""
+    response_body: str = ""
+
+
 class CallRecord(Struct, frozen=True, kw_only=True):
-    """What is kept of a call; no header, no body, no query, and no path of a secret URL."""
+    """What is kept of a call; no query, and no path of a secret URL.
+
+    There is no header and no body either unless the call has a ``detail``.
+    """
 
     connection: str
     source: CallSource
@@ -30,3 +43,4 @@ class CallRecord(Struct, frozen=True, kw_only=True):
     milliseconds: int
     outcome: str
     error: str
+    detail: CallDetail | None = None

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import logging
 import re
 import threading
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from msgspec.structs import asdict
 
 from midspan.kernel.errors import Unavailable
 from midspan.outbound.call import NOBODY, CallRecord, CallSource
@@ -56,12 +60,14 @@ class Outbound:
 
     def __init__(self, records: RecordStore, allow: str = "") -> None:
         self._records = records
+        self.clock = records.clock
         self._allow = allow
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._client: HttpClient | None = None
         self._rules = ""
+        self._detached: set[asyncio.Task[Any]] = set()
         self.agents: AgentRoute | None = None
 
     def connection(self, name: str) -> Connection:
@@ -77,9 +83,9 @@ class Outbound:
         """
         if not connection.mid_server:
             network = importlib.import_module("midspan.outbound.transport")
-            clock = self._records.clock
+            clock = self.clock
             made: HttpTransport = network.OutboundTransport(
-                connection, self.client, self._keep, clock, source
+                connection, self.client, self.keep, clock, source
             )
             return made
         if self.agents is None:
@@ -92,6 +98,18 @@ class Outbound:
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the outbound loop and wait for it; never called from that loop."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._started()).result()
+
+    def start(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Let a coroutine run in the outbound loop; ``close`` gives it ten seconds to end."""
+        return asyncio.run_coroutine_threadsafe(self._kept(coroutine), self._started())
+
+    async def _kept(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.ensure_future(coroutine)
+        self._detached.add(task)
+        try:
+            return await task
+        finally:
+            self._detached.discard(task)
 
     def client(self) -> HttpClient:
         """Return the client under the egress rules of now; called in the outbound loop."""
@@ -116,11 +134,18 @@ class Outbound:
             loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
         if loop is None or thread is None:
             return
+        with contextlib.suppress(TimeoutError):
+            asyncio.run_coroutine_threadsafe(self._finished(), loop).result(10)
         if self._client is not None:
             asyncio.run_coroutine_threadsafe(self._client.aclose(), loop).result(10)
             self._client = None
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
+
+    async def _finished(self) -> None:
+        """Wait for the calls that nobody waits for, then for their rows in the log."""
+        while self._detached:
+            await asyncio.wait(self._detached)
 
     def _started(self) -> asyncio.AbstractEventLoop:
         with self._lock:
@@ -133,7 +158,13 @@ class Outbound:
                 self._thread.start()
             return self._loop
 
-    async def _keep(self, record: CallRecord) -> None:
+    async def keep_later(self, record: CallRecord) -> None:
+        """Let the log row be written once the database has time: its writer may be our caller."""
+        task = asyncio.ensure_future(self.keep(record))
+        self._detached.add(task)
+        task.add_done_callback(self._detached.discard)
+
+    async def keep(self, record: CallRecord) -> None:
         """Write the log row in a thread, since the loop belongs to all calls."""
         try:
             await asyncio.to_thread(self._write, record)
@@ -157,6 +188,7 @@ class Outbound:
             "response_time": str(record.milliseconds),
             "outcome": record.outcome,
             "error": record.error[:4000],
+            **(asdict(record.detail) if record.detail else {"level": "basic"}),
         }
         with self._records.write(SYSTEM, enforce=False) as transaction:
             transaction.engine_insert(LOG_TABLE, [row])

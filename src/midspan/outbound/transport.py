@@ -13,6 +13,7 @@ import httpx
 from midspan.kernel.clock import Clock
 from midspan.kernel.telemetry import redact
 from midspan.outbound.call import NOBODY, CallRecord, CallSource
+from midspan.outbound.calldetail import BASIC, detail_of
 from midspan.outbound.connection import Connection, origin_of
 from midspan_link.errors import (
     EgressRefused,
@@ -57,14 +58,21 @@ class OutboundTransport:
 
     async def send(self, request: HttpRequest) -> HttpReply:
         """Send a call; see ``HttpTransport.send`` for the errors."""
-        call = self._call(request)
+        reply = await self.exchange(self._call(request), request.key)
+        return HttpReply(reply.status, reply.headers, reply.body)
+
+    async def exchange(self, call: HttpCall, key: str, level: str = BASIC) -> LinkReply:
+        """Send a call as it is and log it; raises as ``HttpTransport.send`` does.
+
+        ``level`` says how much the log keeps: basic, elevated or all.
+        """
         started = self._clock.monotonic()
         reply, failure = await self._sent(call)
         await self._log(
             CallRecord(
                 connection=self._connection.name,
                 source=self._source,
-                key=request.key,
+                key=key,
                 method=call.method,
                 host=urlsplit(call.url).hostname or "",
                 path=self._shown_path(call),
@@ -74,17 +82,20 @@ class OutboundTransport:
                 milliseconds=round((self._clock.monotonic() - started) * 1000),
                 outcome="answered" if failure is None else failure.code,
                 error=redact(failure.message) if failure else "",
+                detail=detail_of(level, call, reply),
             )
         )
         if failure is not None or reply is None:
             raise failure or RuntimeError("a call ended without reply and failure")
-        return HttpReply(reply.status, reply.headers, reply.body)
+        return reply
 
     async def _sent(self, call: HttpCall) -> tuple[LinkReply | None, SdkError | None]:
         try:
             return await self._client().send(call), None
         except (LinkError, httpx.InvalidURL, ValueError) as error:
-            return None, self._meaning(error)
+            meaning = self._meaning(error)
+            meaning.__cause__ = error
+            return None, meaning
 
     def _call(self, request: HttpRequest) -> HttpCall:
         url = target_of(self._connection.url, request.url)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 from midspan.kernel.clock import Clock
 from midspan.kernel.errors import InvalidRequest
@@ -24,6 +24,8 @@ from midspan.scripting.unit import Unit
 from midspan.scripting.view import View
 
 Calls = Mapping[str, Callable[..., Any]]
+Extension: TypeAlias = Callable[[Unit], Calls]
+"""Further host calls for the sessions of a unit; whoever joins the instance adds them."""
 _SESSION = "midspan.scripting.session"
 _DEFAULT_LIMITS = Limits()
 
@@ -56,7 +58,14 @@ class ScriptSession:
                 target.put("user_name", str(value))
     """
 
-    def __init__(self, sandbox: SandboxSession, unit: Unit, *, nested: bool = False) -> None:
+    def __init__(
+        self,
+        sandbox: SandboxSession,
+        unit: Unit,
+        *,
+        nested: bool = False,
+        extensions: Sequence[Extension] = (),
+    ) -> None:
         self.unit = unit
         self._sandbox = sandbox
         self._nested = nested
@@ -71,6 +80,8 @@ class ScriptSession:
             "view.abort": self._abort_view,
             "rest.open": _nothing,
         }
+        for extension in extensions:
+            self._calls.update(extension(unit))
 
     def run(
         self,
@@ -169,6 +180,7 @@ class ScriptRunner:
 
     def __init__(self, pool: SandboxPool) -> None:
         self._pool = pool
+        self.extensions: list[Extension] = []
 
     @contextmanager
     def session(self, unit: Unit, *, limits: Limits | None = None) -> Iterator[ScriptSession]:
@@ -180,13 +192,13 @@ class ScriptRunner:
         enclosing = unit.enclosing
         outer = enclosing.locals.get(_SESSION) if enclosing else None
         if outer is not None:
-            yield ScriptSession(outer, unit, nested=True)
+            yield ScriptSession(outer, unit, nested=True, extensions=self.extensions)
             return
         with self._pool.session(_refuse_call, limits=limits) as sandbox:
             if enclosing is not None:
                 enclosing.locals[_SESSION] = sandbox
             try:
-                yield ScriptSession(sandbox, unit)
+                yield ScriptSession(sandbox, unit, extensions=self.extensions)
             finally:
                 if enclosing is not None:
                     enclosing.locals.pop(_SESSION, None)
