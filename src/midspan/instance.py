@@ -221,11 +221,14 @@ class Instance:
         """
         from midspan.api import create_app
         from midspan.api.scripted import ScriptedRest
+        from midspan.api.scriptrun import ScriptRoutes
 
         scripted = ScriptedRest(self.scripts, threads=self.settings.script_workers)
-        self._closers.append(scripted.close)
+        background = ScriptRoutes(self.scripts)
+        self._closers += (scripted.close, background.close)
         parts = self.api_parts(secure=secure)
-        app = create_app(replace(parts, extra_routes=(*parts.extra_routes, scripted.route)))
+        more = (*parts.extra_routes, background.route, scripted.route)
+        app = create_app(replace(parts, extra_routes=more))
         scripted.attach(app.router)
         return app
 

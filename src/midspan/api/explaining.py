@@ -86,10 +86,9 @@ def explain_access(request: Request) -> Response:
     if operation not in OPERATIONS:
         hint = did_you_mean(operation, OPERATIONS) or f"Known: {', '.join(OPERATIONS)}."
         raise InvalidRequest(f"There is no operation {operation[:80]}", hint=hint)
-    user = _user(request, request.parameter("user"))
+    actor = user_named(request, request.parameter("user"))
     with request.parts.records.read(SYSTEM) as transaction:
         table = _table(transaction, request.parameter("table"))
-        actor = _actor(request, transaction, user)
         sys_id = request.parameter("record")
         if sys_id:
             table = _class_of(transaction, table, sys_id)
@@ -114,22 +113,23 @@ def _table(transaction: RecordTransaction, name: str) -> Table:
     return tables[name]
 
 
-def _user(request: Request, name: str) -> str:
-    """Return the sys_id of a user; the hint names only somebody whom the caller may read."""
-    sys_id = request.parts.identities.find(name)
+def user_named(request: Request, name: str) -> Actor:
+    """Return the actor that a user is once he signs in.
+
+    Raises:
+        NotFound: there is none of that name; the hint names only somebody whom the caller may read.
+        InvalidRequest: he may not sign in.
+    """
+    identities = request.parts.identities
+    sys_id = identities.find(name)
     if sys_id is None:
         with request.parts.records.read(request.actor) as transaction:
             found = transaction.find("sys_user", "", limit=10_000)
         known = [user.get("user_name") for user in found]
         raise NotFound(f"There is no user {name[:80]}", hint=did_you_mean(name, known))
-    return sys_id
-
-
-def _actor(request: Request, transaction: RecordTransaction, user: str) -> Actor:
     try:
-        return request.parts.identities.actor(user, transaction.snapshot.part(RIGHTS))
+        return identities.actor(sys_id, request.snapshot.part(RIGHTS))
     except NotAuthenticated as error:
-        name = request.parameter("user")
         raise InvalidRequest(
             f"The user {name} may not sign in", hint="He is inactive or locked out."
         ) from error

@@ -93,6 +93,14 @@ class Client:
         with working("Asking"), self._translated():
             return self._http.request(method, path, **more)
 
+    def check(self, response: httpx.Response) -> None:
+        """Turn an error answer of ``call`` into an error.
+
+        Raises:
+            NotAuthenticated, Refused: as the instance says.
+        """
+        _check(response)
+
     @contextmanager
     def download(self, path: str) -> Iterator[Iterator[bytes]]:
         """POST and yield the pieces of the answer."""

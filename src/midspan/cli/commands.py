@@ -23,6 +23,7 @@ from midspan.cli import (
     imports,
     mid,
     restore,
+    script,
     serve,
     states,
     status,
@@ -59,6 +60,7 @@ app.add_typer(imports.group, name="import")
 app.add_typer(flows.group, name="flow")
 app.add_typer(acl.group, name="acl")
 app.add_typer(api.group, name="api")
+app.add_typer(script.group, name="script")
 app.add_typer(states.snapshots, name="snapshot")
 app.add_typer(administration.users, name="user")
 
