@@ -15,6 +15,7 @@ import pytest
 import uvicorn
 
 from midspan.api import ApiParts, Application, create_app
+from midspan.api.scripted import ScriptedRest
 from midspan.instance import Instance
 from midspan.kernel.clock import ManualClock
 from midspan.records import insert, update
@@ -120,15 +121,22 @@ def wire(request: pytest.FixtureRequest) -> Iterator[Wire]:
     serve = in_process if transport == "process" else over_socket
     with open_instance(url, clock=ManualClock()) as instance:
         fill(instance)
+        scripted = ScriptedRest(instance.scripts)
         parts = ApiParts(
             records=instance.records,
             identities=instance.identities,
             clock=instance.clock,
             ids=instance.ids,
             pushed=instance.pushed,
+            extra_routes=(scripted.route,),
         )
-        with serve(create_app(parts)) as (base, send):
-            yield Wire(instance, base, send)
+        app = create_app(parts)
+        scripted.attach(app.router)
+        try:
+            with serve(app) as (base, send):
+                yield Wire(instance, base, send)
+        finally:
+            scripted.close()
 
 
 URGENT = {1: ("1", "1"), 2: ("1", "2"), 3: ("2", "2"), 4: ("2", "3"), 5: ("3", "3")}

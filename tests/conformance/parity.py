@@ -34,6 +34,7 @@ NAMES = {
     "schema": "Tables and OpenAPI",
     "soap": "SOAP and WSDL",
     "strict": "Strict mode",
+    "scripted": "Scripted REST",
     "stats": "Aggregate API",
     "table": "Table API",
     "tinyurl": "Short addresses",

@@ -29,7 +29,7 @@ from midspan.kernel.errors import InvalidRequest, MalformedBody, did_you_mean
 from midspan.records import RecordStore, RecordTransaction
 from midspan.sandbox import SandboxUnavailable, Script, ScriptError
 from midspan.scripting import PerWrite, ScriptRunner
-from midspan.security import SYSTEM, Actor
+from midspan.security import Actor
 
 PATH = "/api/midspan/v1/scripts/run"
 MOST_LINES = 10_000
