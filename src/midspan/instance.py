@@ -34,6 +34,7 @@ from midspan.kernel.ids import IdSource, RandomIds
 from midspan.kernel.settings import Settings
 from midspan.outbound import Outbound
 from midspan.outbound.deferred import DeferredMessages
+from midspan.outbound.throughagent import AgentMessages, MessageSecrets
 from midspan.records import (
     InboundGuard,
     Keepers,
@@ -113,10 +114,7 @@ class Instance:
         self.outbound = Outbound(self.records, self.settings.egress)
         self._closers.append(self.outbound.close)
         self.jobs = _jobs(self, node)
-        deferred = DeferredMessages(self.records, self.jobs, lambda: self.messages)
-        self.scripts.extensions.append(
-            lambda unit: MessageCalls(unit, lambda: self.messages, deferred).calls()
-        )
+        self.deferred = DeferredMessages(self.records, self.jobs, lambda: self.messages)
         self.events = EventRegistry()
         self.dispatcher = Dispatcher(self.records, self.events, node)
         self.flows = FlowService(self.records, self.jobs, self.outbound, node=node)
@@ -134,7 +132,12 @@ class Instance:
     def _join_agents(self) -> None:
         """Join the queue to MID servers and the imports that go through it."""
         self.enrolments = Enrolments(self.records)
-        self.ecc = EccQueue(self.records, DataSourceSecrets(StoredSecrets()), EccOptions())
+        secrets = MessageSecrets(DataSourceSecrets(StoredSecrets()))
+        self.ecc = EccQueue(self.records, secrets, EccOptions())
+        relay = AgentMessages(self.outbound, self.ecc)
+        self.scripts.extensions.append(
+            lambda unit: MessageCalls(unit, lambda: self.messages, self.deferred, relay).calls()
+        )
         self.records.hooks.append(QueueHook(self.ecc))
         self.relay = RelayImports(self.records, self.imports, self.ecc, self.jobs)
         self.schedules = ScheduledImports(self.records, self.imports, self.relay, self.jobs)

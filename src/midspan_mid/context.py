@@ -139,6 +139,6 @@ class JobContext:
             raise SignInAgain(f"Credential {alias!r} has an unknown form") from None
         return Secret(msgspec.structs.asdict(values))
 
-    def allowed(self, host: str, port: int) -> None:
-        """Return when the local allow list permits the address."""
-        self._targets.allow.addresses(host, port, self._targets.resolve)
+    def allowed(self, host: str, port: int) -> list[str]:
+        """Return the addresses that the local allow list permits; blocks on the name service."""
+        return self._targets.allow.addresses(host, port, self._targets.resolve)

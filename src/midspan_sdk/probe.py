@@ -130,8 +130,11 @@ class ProbeContext(Protocol):
         """
         ...
 
-    def allowed(self, host: str, port: int) -> None:
-        """Return when the agent's own allow list permits ``host:port``.
+    def allowed(self, host: str, port: int) -> list[str]:
+        """Return the addresses of ``host:port`` that the agent's own allow list permits.
+
+        At least one; connect to these and not to the name, which may lead elsewhere next time.
+        It may ask the name service, so it blocks.
 
         Raises:
             TargetNotAllowed: it does not.

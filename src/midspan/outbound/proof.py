@@ -11,6 +11,7 @@ from midspan_link.authentication import Authentication, authenticate
 from midspan_link.errors import LinkError
 from midspan_link.protocol import Secret
 
+_AUTHORITIES = ("sys_rest_message", "sys_rest_message_fn", "sys_soap_message")
 BASIC_PROFILES, OAUTH_PROFILES = "sys_auth_profile_basic", "oauth_entity_profile"
 
 
@@ -81,6 +82,35 @@ def of_profile(transaction: RecordTransaction, kind: str, sys_id: str) -> Proof:
             in_body=entity.get("send_client_credentials_as") == "request_body",
         )
     )
+
+
+def basic_secret(transaction: RecordTransaction, table: str, sys_id: str) -> Secret | None:
+    """Return user and password of a message, function or basic profile; None when it has none.
+
+    Raises:
+        InvalidDefinition: it proves who asks in another way, or its profile is missing.
+    """
+    if table != BASIC_PROFILES:
+        if table not in _AUTHORITIES:
+            raise InvalidDefinition(
+                f"Authentication of type {table!r} does not go through a MID server",
+                hint="Use a basic authentication profile.",
+            )
+        record = transaction.load(table, (sys_id,)).get(sys_id)
+        kind = record.get("authentication_type") if record else ""
+        if record is None or kind in ("", "no_authentication"):
+            return None
+        if kind != "basic":
+            raise InvalidDefinition(
+                f"Authentication of type {kind!r} does not go through a MID server",
+                hint="Use a basic authentication profile.",
+            )
+        if not record.get("basic_auth_profile"):
+            password = _clear(transaction, record, "basic_auth_password")
+            return Secret(user=record.get("basic_auth_user"), password=password)
+        sys_id = record.get("basic_auth_profile")
+    profile = _profile(transaction, BASIC_PROFILES, sys_id)
+    return Secret(user=profile.get("username"), password=_clear(transaction, profile, "password"))
 
 
 def basic(user: str, password: str) -> Authentication:

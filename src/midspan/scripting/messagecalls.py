@@ -15,6 +15,7 @@ from midspan.kernel.errors import Conflict, InvalidRequest, MidspanError, Unavai
 from midspan.outbound.deferred import DeferredMessages
 from midspan.outbound.definition import SOAP, find_definition
 from midspan.outbound.message import Asked, Replied
+from midspan.outbound.throughagent import AgentMessages
 from midspan.sandbox import JsonValue
 from midspan.scripting.streams import stream_pieces
 from midspan.scripting.unit import Unit
@@ -37,16 +38,29 @@ class _Saved(Struct, frozen=True):
     name: str
 
 
+class _Job(Struct, frozen=True):
+    """A message that an agent carries."""
+
+    job: str
+    said: Mapping[str, Any]
+    asked: Asked
+
+
 class MessageCalls:
     """Answers the ``message.`` calls of one session."""
 
     def __init__(
-        self, unit: Unit, messages: Callable[[], Messages], deferred: DeferredMessages
+        self,
+        unit: Unit,
+        messages: Callable[[], Messages],
+        deferred: DeferredMessages,
+        agents: AgentMessages,
     ) -> None:
         self._unit = unit
         self._messages = messages
         self._deferred = deferred
-        self._open: list[Future[dict[str, JsonValue]]] = []
+        self._agents = agents
+        self._open: list[Future[dict[str, JsonValue]] | _Job] = []
 
     def calls(self) -> Mapping[str, Callable[..., Any]]:
         """Return the functions by the name of their call."""
@@ -68,6 +82,15 @@ class MessageCalls:
         """Send a message and return its answer."""
         asked = self._asked(said)
         inside = self._unit.enclosing is not None
+        if said.get("mid"):
+            if inside:
+                raise Conflict(
+                    "A message through a MID server cannot be waited for inside a transaction",
+                    hint="Its job would only be seen after the commit: use executeAsync().",
+                )
+            job = self._enqueue(said, asked)
+            within = min(asked.timeout or LONGEST, LONGEST)
+            return self._finished(said, self._agents.wait(job, asked, within))
         with self._unit.reading(enforce=False) as transaction:
             prepared = self._messages().prepare(transaction, asked, LONGEST)
         return self._finished(said, self._messages().send(prepared, inside=inside))
@@ -85,10 +108,16 @@ class MessageCalls:
                     "A message that leaves with the transaction cannot save its answer",
                     hint="Use execute(), or let a scheduled script send it.",
                 )
-            self._deferred.enqueue(self._unit.enclosing, asked)
+            if said.get("mid"):
+                self._enqueue(said, asked)
+            else:
+                self._deferred.enqueue(self._unit.enclosing, asked)
             return None
         if len(self._open) >= _MOST_OPEN:
             raise InvalidRequest(f"A script may start {_MOST_OPEN} messages")
+        if said.get("mid"):
+            self._open.append(_Job(self._enqueue(said, asked), said, asked))
+            return len(self._open) - 1
         with self._unit.reading(enforce=False) as transaction:
             prepared = self._messages().prepare(transaction, asked)
         finish = self._messages().start(prepared, lambda replied: self._finished(said, replied))
@@ -102,20 +131,28 @@ class MessageCalls:
             Unavailable: there is none in time.
         """
         within = min(float(seconds), LONGEST.total_seconds())
+        started = self._open[number]
+        if isinstance(started, _Job):
+            wait = timedelta(seconds=within)
+            return self._finished(started.said, self._agents.wait(started.job, started.asked, wait))
         try:
-            return self._open[number].result(within)
+            return started.result(within)
         except TimeoutError:
             raise Unavailable(
                 f"No response within {within:g} s",
                 hint=f"waitForResponse() takes up to {LONGEST.total_seconds():g} s.",
             ) from None
 
-    def _asked(self, said: Mapping[str, Any]) -> Asked:
-        if said.get("mid"):
-            raise Unavailable(
-                f"The message goes through MID server {said['mid']!r}, and messages cannot",
-                hint="Clear the MID server: the instance itself has to reach the endpoint.",
+    def _enqueue(self, said: Mapping[str, Any], asked: Asked) -> str:
+        if said.get("save"):
+            raise InvalidRequest(
+                "The answer of a message through a MID server cannot be saved as an attachment"
             )
+        with self._unit.writing(enforce=False) as transaction:
+            agent, correlator = str(said["mid"]), str(said.get("correlator") or "")
+            return self._agents.enqueue(transaction, asked, agent, correlator)
+
+    def _asked(self, said: Mapping[str, Any]) -> Asked:
         content, kind = self._content(said)
         headers = tuple((str(name), str(value)) for name, value in said["headers"])
         typed = any(name.lower() == "content-type" for name, _ in headers)

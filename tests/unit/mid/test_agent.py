@@ -214,7 +214,7 @@ def test_an_agent_that_is_not_validated_gets_no_job(lab: MidLab) -> None:
             assert offer.claims == 0
             mid.validated = True
             await eventually(_ended(offer))
-        assert lab.instance.heartbeats[0].capabilities == ["JDBC", "PING"]
+        assert lab.instance.heartbeats[0].capabilities == ["JDBC", "PING", "REST"]
 
     asyncio.run(scenario())
 

@@ -146,7 +146,7 @@ def test_a_full_spool_waits_until_the_instance_took_something(home: Home) -> Non
 
 def test_capabilities_and_topics_are_limited_locally() -> None:
     found = find_probes()
-    assert sorted(found) == ["JDBCProbe", "ping"]
+    assert sorted(found) == ["JDBCProbe", "RESTProbe", "ping"]
     assert list(permitted(found, MidConfig("u", "n", capabilities=["PING"]))) == ["ping"]
     assert list(permitted(found, MidConfig("u", "n", topics=["JDBCProbe"]))) == ["JDBCProbe"]
     with pytest.raises(InvalidConfig) as caught:

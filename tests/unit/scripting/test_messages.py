@@ -337,7 +337,10 @@ def test_a_peer_that_does_not_answer_in_time(peer: Peer, ask: Ask) -> None:
         ("rm.setEndpoint('<url>'); rm.setHttpMethod('trace');", "TRACE"),
         ("rm.setEndpoint('file:///etc/passwd'); rm.setHttpMethod('get');", "http or https"),
         ("rm.setEndpoint('<url>'); rm.setHttpMethod('get'); rm.setMutualAuth('m');", "Mutual"),
-        ("rm.setEndpoint('<url>'); rm.setHttpMethod('get'); rm.setMIDServer('m');", "MID server"),
+        (
+            "rm.setEndpoint('<url>'); rm.setHttpMethod('get'); rm.setMIDServer('m');",
+            "no MID server",
+        ),
     ],
 )
 def test_what_cannot_be_sent(peer: Peer, ask: Ask, body: str, words: str) -> None:

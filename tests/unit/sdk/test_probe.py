@@ -69,9 +69,10 @@ class Agent:
     def secret(self, alias: str) -> Secret:
         return Secret({"user": alias})
 
-    def allowed(self, host: str, port: int) -> None:
+    def allowed(self, host: str, port: int) -> list[str]:
         if host != "db.lan":
             raise TargetNotAllowed(f"{host} is not in this agent's list of targets")
+        return ["10.0.0.1"]
 
 
 def run(raw: dict[str, str]) -> dict[str, object]:

@@ -60,9 +60,9 @@ function messageHeaders(state) {
 
 function saidOf(state) {
   const { known } = state;
-  const { basic, profile, save, timeout, level, redirects, stream, mutual, mid, kind } = state;
+  const { basic, profile, save, timeout, level, redirects, stream, mutual, mid, kind, correlator } = state;
   return {
-    kind, basic, profile, save, timeout, level, redirects, stream, mutual, mid,
+    kind, basic, profile, save, timeout, level, redirects, stream, mutual, mid, correlator,
     method: state.kind === 'soap' ? 'POST' : state.method,
     url: state.source ?? messageUrl(state),
     headers: messageHeaders(state),
