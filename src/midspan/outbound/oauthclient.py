@@ -9,9 +9,9 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import orjson
-from msgspec import Struct
 
 from midspan.kernel.clock import Clock
+from midspan.outbound.proof import Grant
 from midspan_link.authentication import Authentication, authenticate
 from midspan_link.errors import LinkError
 from midspan_link.http import HttpCall, HttpReply
@@ -22,20 +22,6 @@ EARLY = timedelta(seconds=30)
 """How long before its end a token is not used any more."""
 _LONGEST = 86_400.0
 _DEFAULT = 300.0
-
-
-class Grant(Struct, frozen=True, kw_only=True):
-    """Where a token comes from (RFC 6749, section 4.4); the secret is in memory only."""
-
-    profile: str
-    url: str
-    client: str
-    secret: str
-    in_body: bool = False
-
-    def __repr__(self) -> str:
-        """Show the profile alone."""
-        return f"Grant({self.profile!r})"
 
 
 class Tokens:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from msgspec import Struct
 
 from midspan.kernel.errors import InvalidDefinition, NotFound
-from midspan.outbound.oauthclient import Grant
 from midspan.records import Record, RecordTransaction
 from midspan_link.authentication import Authentication, authenticate
 from midspan_link.errors import LinkError
@@ -13,6 +12,20 @@ from midspan_link.protocol import Secret
 
 _AUTHORITIES = ("sys_rest_message", "sys_rest_message_fn", "sys_soap_message")
 BASIC_PROFILES, OAUTH_PROFILES = "sys_auth_profile_basic", "oauth_entity_profile"
+
+
+class Grant(Struct, frozen=True, kw_only=True):
+    """Where a token comes from (RFC 6749, section 4.4); the secret is in memory only."""
+
+    profile: str
+    url: str
+    client: str
+    secret: str
+    in_body: bool = False
+
+    def __repr__(self) -> str:
+        """Show the profile alone."""
+        return f"Grant({self.profile!r})"
 
 
 class Proof(Struct, frozen=True):
