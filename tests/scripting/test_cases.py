@@ -1,0 +1,168 @@
+"""What scripts may expect, as data: every case of ``cases/*.yaml``, on both databases.
+
+A file is a list of cases about one class. The keys of a case:
+
+- ``about``: one line, different from all others of the file.
+- ``class``, ``method``: the class as scripts name it and the list of its methods that this case
+  holds; ``docs/reference/script-coverage.md`` is counted from them.
+- ``source``: where the expectation comes from: ``docs``, ``use`` (seen in public scripts) or
+  ``ours``; ``confidence``: ``certain``, ``likely``, ``guess`` or ``decided``.
+- ``setup``: a list of records, ``{table, values, sys_id}``, or the text of a script.
+- ``properties``: system properties, by name, while the case runs.
+- ``user``: who the script acts for, by user name; the system when it is left out.
+- ``views``: records that the script sees under a name, ``{current: {table, before, changed,
+  operation}}``.
+- ``script`` and ``answer``: the text, and the JSON of its completion value; or ``error``: a part of
+  the message with which it ends.
+- ``logs``: the lines that it logs.
+
+Everything a case writes is rolled back at its end, so cases do not see one another.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from midspan.instance import Instance
+from midspan.records import RIGHTS, RecordTransaction, delete, insert
+from midspan.sandbox import Script, ScriptError
+from midspan.scripting import Enclosed, RecordView, ScriptRunner
+from midspan.security import SYSTEM, Actor
+
+CASES = Path(__file__).with_name("cases")
+KEYS = {
+    "about", "class", "method", "source", "confidence", "setup", "properties", "user", "views",
+    "script", "answer", "error", "logs",
+}  # fmt: skip
+SOURCES = ("docs", "use", "ours")
+Store = Callable[[RecordTransaction, list[dict[str, Any]]], None]
+CONFIDENCE = ("certain", "likely", "guess", "decided")
+
+
+def load() -> list[tuple[str, dict[str, Any]]]:
+    """Return every case with its name."""
+    found: list[tuple[str, dict[str, Any]]] = []
+    for path in sorted(CASES.glob("*.yaml")):
+        cases = yaml.safe_load(path.read_text(encoding="utf-8")) or []
+        found += [(f"{path.stem}: {case.get('about')}", case) for case in cases]
+    return found
+
+
+ALL = load()
+
+
+class Undone(Exception):
+    """Raised to roll a case back."""
+
+
+def actor(instance: Instance, name: str | None) -> Actor:
+    if name is None:
+        return SYSTEM
+    sys_id = instance.identities.find(name)
+    assert sys_id is not None, f"the fixture has no user {name}"
+    return instance.identities.actor(sys_id, instance.holder.current().part(RIGHTS))
+
+
+@contextmanager
+def properties(instance: Instance, values: dict[str, str]) -> Iterator[None]:
+    """Give system properties a value for the time of a case; they need a commit of their own."""
+    made = []
+    if values:
+        with instance.records.write(SYSTEM, enforce=False) as transaction:
+            for name, value in values.items():
+                assert transaction.first("sys_properties", f"name={name}") is None
+                change = insert("sys_properties", {"name": name, "value": value})
+                made.append(transaction.apply(change).sys_id)
+    try:
+        yield
+    finally:
+        if made:
+            with instance.records.write(SYSTEM, enforce=False) as transaction:
+                for sys_id in made:
+                    transaction.apply(delete("sys_properties", sys_id))
+
+
+def answer(
+    case: dict[str, Any], runner: ScriptRunner, transaction: RecordTransaction, store: Store
+) -> Any:
+    unit = Enclosed(transaction)
+    setup = case.get("setup") or []
+    if isinstance(setup, str):
+        runner.run(Script("setup", f"{setup}\n;null"), unit=unit)
+    else:
+        store(transaction, setup)
+    views = {
+        name: _view(view["table"], view.get("before"), view.get("changed"), view.get("operation"))
+        for name, view in (case.get("views") or {}).items()
+    }
+    return runner.run(Script("case", case["script"]), unit=unit, views=views)
+
+
+def _view(table: str, before: Any, changed: Any, operation: Any) -> RecordView:
+    view = RecordView(table, before or {}, operation=operation)
+    for name, text in (changed or {}).items():
+        view.put(name, text)
+    return view
+
+
+@pytest.mark.parametrize("case", [case for _, case in ALL], ids=[name for name, _ in ALL])
+def test_case(
+    case: dict[str, Any],
+    instance: Instance,
+    runner: ScriptRunner,
+    store: Store,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG, "midspan.script")
+    found: list[Any] = []
+    who = actor(instance, case.get("user"))
+    with properties(instance, case.get("properties") or {}):
+        try:
+            with instance.records.write(who, enforce=False) as transaction:
+                found.append(_outcome(case, runner, transaction, store))
+                raise Undone
+        except Undone:
+            pass
+    assert found == [case.get("error", case.get("answer"))]
+    if "logs" in case:
+        lines = [r.getMessage() for r in caplog.records if r.name == "midspan.script"]
+        assert lines == case["logs"]
+
+
+def _outcome(
+    case: dict[str, Any], runner: ScriptRunner, transaction: RecordTransaction, store: Store
+) -> Any:
+    if "error" not in case:
+        return answer(case, runner, transaction, store)
+    with pytest.raises(ScriptError) as caught:
+        answer(case, runner, transaction, store)
+    shown = str(caught.value)
+    return case["error"] if case["error"] in shown else shown
+
+
+def test_cases_are_written_as_they_should_be() -> None:
+    wrong = []
+    for name, case in ALL:
+        unknown = set(case) - KEYS
+        if unknown:
+            wrong.append(f"{name}: unknown keys {sorted(unknown)}")
+        for key, allowed in (("source", SOURCES), ("confidence", CONFIDENCE)):
+            if str(case.get(key, "")).split(":")[0] not in allowed:
+                wrong.append(f"{name}: {key} has to begin with one of {allowed}")
+        if not (case.get("class") and case.get("method") and isinstance(case["method"], list)):
+            wrong.append(f"{name}: class and a list of methods are needed")
+        if ("answer" in case) == ("error" in case):
+            wrong.append(f"{name}: give either answer or error")
+    assert wrong == []
+
+
+def test_cases_have_names_of_their_own() -> None:
+    names = [name for name, _ in ALL]
+    assert sorted(set(names)) == sorted(names)
