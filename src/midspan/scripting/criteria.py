@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -13,10 +13,12 @@ from midspan.query import (
     ALWAYS,
     And,
     Condition,
+    Form,
     Operator,
     Or,
     Order,
     Query,
+    RelatedTerm,
     Term,
     both,
     format_query,
@@ -31,7 +33,7 @@ _VALUELESS = frozenset({Operator.IS_EMPTY, Operator.IS_NOT_EMPTY, Operator.ANYTH
 
 
 class Joined(Struct, frozen=True):
-    """A sub-query: keep rows whose ``own`` field is among the ``other`` fields of ``table``."""
+    """A join: keep rows whose ``own`` field is among the ``other`` fields of ``table``."""
 
     table: str
     own: str
@@ -62,15 +64,10 @@ class Criteria(Struct, frozen=True):
         return max(0, self.window[1] - self.window[0])
 
 
-Subquery = Callable[[Joined], str]
-"""Returns the comma-joined values that the ``own`` field may have."""
-
-
 class _Reader:
     """Puts the parts of one query together; used once."""
 
-    def __init__(self, subquery: Subquery) -> None:
-        self._subquery = subquery
+    def __init__(self) -> None:
         self._sets: list[Condition] = [ALWAYS]
         self._order: list[Order] = []
         self._invalid: list[str] = []
@@ -79,8 +76,7 @@ class _Reader:
         if "text" in item:
             self._text(str(item["text"]), item.get("terms") or [])
         elif "join" in item:
-            joined = Joined(**item["join"])
-            self._add(Term(joined.own, Operator.IN, self._subquery(joined)))
+            self._add(_related(Joined(**item["join"])))
         else:
             self._add(self._terms(item["terms"]))
 
@@ -93,7 +89,7 @@ class _Reader:
     def _add(self, condition: Condition) -> None:
         self._sets[-1] = both(self._sets[-1], condition)
 
-    def _text(self, text: str, terms: Sequence[Sequence[str]]) -> None:
+    def _text(self, text: str, terms: Sequence[Sequence[Any]]) -> None:
         """``^NQ`` starts a new set; what is added later belongs to the last one."""
         parts = _NEW_SET.split(text)
         for position, part in enumerate(parts):
@@ -105,10 +101,10 @@ class _Reader:
             self._order += query.order
             self._invalid += query.invalid
 
-    def _terms(self, terms: Sequence[Sequence[str]], condition: Condition = ALWAYS) -> Condition:
-        for joint, field, operator, value in terms:
-            term = self._term(field, operator, value)
-            if term is None:
+    def _terms(self, terms: Sequence[Sequence[Any]], condition: Condition = ALWAYS) -> Condition:
+        for joint, *rest in terms:
+            term = self._term(*rest) if len(rest) > 1 else self._terms(rest[0])
+            if term is None or term == ALWAYS:
                 continue
             if condition == ALWAYS:
                 condition = term
@@ -128,9 +124,20 @@ class _Reader:
         return Term(field, known, "" if known in _VALUELESS else value)
 
 
-def read_query(criteria: Criteria, subquery: Subquery) -> Query:
+def _related(joined: Joined) -> RelatedTerm:
+    inner = read_query(Criteria(joined.table, conditions=joined.conditions))
+    return RelatedTerm(
+        form=Form.SUBQUERY,
+        table=joined.table,
+        field=joined.other or "sys_id",
+        own=joined.own,
+        query=Query(condition=inner.condition, invalid=inner.invalid),
+    )
+
+
+def read_query(criteria: Criteria) -> Query:
     """Return the query that the calls on a GlideRecord describe."""
-    reader = _Reader(subquery)
+    reader = _Reader()
     for item in criteria.conditions:
         reader.read(item)
     return reader.query(criteria.order)

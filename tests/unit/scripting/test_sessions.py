@@ -29,7 +29,8 @@ from midspan.scripting import (
     ScriptRunner,
     prelude,
     prepare,
-    recordcalls,
+    recordcalls_plans,
+    recordcalls_rows,
 )
 from midspan.security import SYSTEM, Actor
 
@@ -285,8 +286,8 @@ def test_pages_of_long_rows_are_short(instance: Instance, runner: ScriptRunner) 
 def test_results_not_used_for_longest_make_room(
     instance: Instance, runner: ScriptRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recordcalls, "PAGE", 2)
-    monkeypatch.setattr(recordcalls, "MOST_ROWS", 12)
+    monkeypatch.setattr(recordcalls_rows, "PAGE", 2)
+    monkeypatch.setattr(recordcalls_plans, "MOST_ROWS", 12)
     with instance.records.write(SYSTEM) as transaction:
         for _ in range(5):
             transaction.apply(insert("problem", {"category": "cursors"}))

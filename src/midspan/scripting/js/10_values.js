@@ -1,7 +1,7 @@
 // What the other files share: captured built-ins, texts of values, descriptions of tables.
 'use strict';
-const { apply: applyTo, get: reflectGet } = Reflect;
-const { create, defineProperty, freeze } = Object;
+const { apply: applyTo, get: reflectGet, set: reflectSet } = Reflect;
+const { create, defineProperty, defineProperties, freeze } = Object;
 const { isArray } = Array;
 const { parse: parseJson, stringify: toJsonText } = JSON;
 const hasOwn = Object.hasOwn;

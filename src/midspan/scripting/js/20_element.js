@@ -1,134 +1,210 @@
 // GlideElement: a field of whatever row its record is on at the moment it is used.
+//
+// An element is an ordinary object, so that its methods cost no trap. What is no method, columns
+// behind a reference and methods of strings, is found by the proxy at the end of its prototypes.
 const NUMERIC = ['integer', 'decimal'];
-const elementHandler = {
-  get(target, key) {
-    if (typeof key === 'symbol' || key in target) return reflectGet(target, key);
-    return walk(target[STATE], key) ?? textMember(target[STATE], key);
+let elementState; // the state of the record that the element's field is in
+let elementText; // its stored text, '' when it is empty; booleans are 'true' and 'false'
+let elementName;
+let elementField; // the description of its field
+let isElement; // whether a value is a field object; nothing that a script makes is
+let walk; // the element of a column of the record that a reference points at, or undefined
+
+const elementFallback = new Proxy(create(Object.prototype), {
+  get(target, key, element) {
+    if (typeof key === 'symbol' || key in target) return reflectGet(target, key, element);
+    if (!isElement(element)) return undefined;
+    return walk(element, key) ?? textMember(element, key) ?? mistyped(element, key, 'GlideElement');
   },
-  set() { return true; }, // writing through a reference changes nothing
-  has(target, key) { return key in target || walk(target[STATE], key) !== undefined; },
-};
+  set(target, key, value, element) { // writing through a reference changes nothing
+    return isElement(element) || reflectSet(target, key, value, element);
+  },
+});
 
-// `cell` is {owner, name, field}: `owner()` returns the state of the record that the field is in.
-function makeElement(cell) {
-  const element = create(GlideElement.prototype);
-  defineProperty(element, STATE, { value: cell });
-  return new Proxy(element, elementHandler);
-}
-
-function cellText(cell) {
-  return valueIn(cell.owner(), cell.name);
-}
-
-function walk(cell, key) {
-  const target = cell.field.reference ? describe(cell.field.reference) : null;
-  if (target === null || target.fields[key] === undefined) return undefined;
-  return makeElement({
-    owner: () => referenced(cell.owner(), cell.name, cell.field.reference),
-    name: key,
-    field: target.fields[key],
-  });
-}
-
-function textMember(cell, key) {
-  if (key === 'length') return cellText(cell).length;
+function textMember(element, key) {
+  if (key === 'length') return elementText(element).length;
   const method = textMethods[key];
   if (typeof method !== 'function') return undefined;
-  return (...args) => applyTo(method, cellText(cell), args);
+  return (...args) => applyTo(method, elementText(element), args);
+}
+
+// Column names have no capitals, so a name that has some, or is a method's in another case, was
+// meant as a method; it ends as the original does when it is called.
+function mistyped(object, key, kind) {
+  const meant = nearestMethod(object, key);
+  if (meant === '' && key.toLowerCase() === key) return undefined;
+  return () => {
+    const hint = meant === '' ? '' : `. Did you mean ${meant}?`;
+    throw new TypeError(`Cannot find function ${key} in object ${kind}${hint}`);
+  };
+}
+
+const methodNames = new Map();
+
+function nearestMethod(object, key) {
+  const kind = object.constructor;
+  let names = methodNames.get(kind);
+  if (names === undefined) {
+    names = [];
+    for (let at = kind.prototype; at && at !== Object.prototype; at = Object.getPrototypeOf(at)) {
+      names.push(...Object.getOwnPropertyNames(at).filter((name) => name !== 'constructor'));
+    }
+    methodNames.set(kind, names);
+  }
+  const wanted = key.toLowerCase();
+  const same = names.find((name) => name.toLowerCase() === wanted);
+  return same ?? (wanted.length < 8 ? '' : names.find((name) => isNear(name.toLowerCase(), wanted)) ?? '');
+}
+
+// Whether one letter more, less or other makes one text of the other.
+function isNear(one, other) {
+  if (Math.abs(one.length - other.length) > 1) return false;
+  let start = 0;
+  while (start < one.length && one[start] === other[start]) start++;
+  let end = 0;
+  while (end < Math.min(one.length, other.length) - start && one.at(-1 - end) === other.at(-1 - end)) end++;
+  return Math.max(one.length, other.length) - start - end <= 1;
+}
+
+function shortened(text, most) {
+  return most > 0 && text.length > most ? text.slice(0, most) : text;
 }
 
 class GlideElement {
-  constructor() { throw new TypeError('GlideElement cannot be constructed'); }
+  #state; // of the record itself, or null where the field is reached through #parent
+  #parent;
+  #name;
+  #field;
+  #children = null;
+
+  constructor(key, state, parent, name, field) {
+    if (key !== STATE) throw new TypeError('GlideElement cannot be constructed');
+    this.#state = state;
+    this.#parent = parent;
+    this.#name = name;
+    this.#field = field;
+    if (typeof markField === 'function') {
+      markField(this, () => elementText(this), field.storage === 'boolean');
+    }
+  }
+
+  static {
+    elementState = (element) => {
+      const parent = element.#parent;
+      if (parent === null) return element.#state;
+      return referenced(elementState(parent), parent.#name, parent.#field.reference);
+    };
+    elementText = (element) => valueIn(
+      element.#parent === null ? element.#state : elementState(element), element.#name,
+    );
+    elementName = (element) => element.#name;
+    elementField = (element) => element.#field;
+    isElement = (value) => typeof value === 'object' && value !== null && #field in value;
+    walk = (element, key) => {
+      const known = element.#children?.[key];
+      if (known !== undefined) return known;
+      const target = element.#field.reference ? describe(element.#field.reference) : null;
+      const field = target === null ? undefined : target.fields[key];
+      if (field === undefined) return undefined;
+      element.#children ??= create(null);
+      return (element.#children[key] = new GlideElement(STATE, null, element, key, field));
+    };
+  }
 
   [Symbol.toPrimitive](hint) {
-    const text = cellText(this[STATE]);
-    const number = hint !== 'string' && text !== '' && NUMERIC.includes(this[STATE].field.storage);
-    return number ? Number(text) : text;
+    const text = elementText(this);
+    if (hint === 'string' || text === '' || !NUMERIC.includes(this.#field.storage)) return text;
+    const number = Number(text);
+    return hint === 'number' || String(number) === text ? number : text;
   }
 
-  toString() { return cellText(this[STATE]); }
+  toString() { return elementText(this); }
   valueOf() { return this[Symbol.toPrimitive]('default'); }
-  toJSON() { return cellText(this[STATE]); }
+  toJSON() { return elementText(this); }
 
-  getValue() { return cellText(this[STATE]) || null; }
-  getDisplayValue() { return displayIn(this[STATE].owner(), this[STATE].name); }
-  getHTMLValue() { return cellText(this[STATE]); }
+  getValue() { return elementText(this) || null; }
+  getDisplayValue(most) { return shortened(displayIn(elementState(this), this.#name), most); }
+  getDisplayValueExt(most, otherwise) { return this.getDisplayValue(most) || textOf(otherwise); }
+  getHTMLValue(most) { return shortened(elementText(this), most); }
+  getHTMLValueExt(most, otherwise) { return this.getHTMLValue(most) || textOf(otherwise); }
+  getXHTMLValue() { return elementText(this); }
   getTextAreaDisplayValue() { return escapeHtml(this.getDisplayValue()); }
-  getXMLValue() { return escapeHtml(cellText(this[STATE])); }
-  getEscapedValue() { return escapeHtml(cellText(this[STATE])); }
-  setValue(value) { assign(this[STATE].owner(), this[STATE].name, value); }
-  setDisplayValue(value) { assignDisplay(this[STATE].owner(), this[STATE].name, value); }
-  setError(message) { __host('log', ['error', `${this[STATE].name}: ${textOf(message)}`]); }
-  nil() { return cellText(this[STATE]) === ''; }
+  getXMLValue() { return escapeHtml(elementText(this)); }
+  getEscapedValue() { return escapeHtml(elementText(this)); }
+  setValue(value) { if (this.#parent === null) assign(this.#state, this.#name, value); }
+  setDisplayValue(value) { if (this.#parent === null) assignDisplay(this.#state, this.#name, value); }
+  setError(message) {
+    elementState(this).errors[this.#name] = textOf(message);
+    __host('log', ['error', `${this.#name}: ${textOf(message)}`]);
+  }
+  getError() { return elementState(this).errors[this.#name] ?? null; }
+  nil() { return elementText(this) === ''; }
   isNil() { return this.nil(); }
   hasValue() { return !this.nil(); }
-  changes() { return changedIn(this[STATE].owner(), this[STATE].name); }
-  changesTo(value) { return this.changes() && cellText(this[STATE]) === textOf(value); }
-  changesFrom(value) {
-    return this.changes() && storedIn(this[STATE].owner(), this[STATE].name) === textOf(value);
-  }
+
+  changes() { return changedIn(elementState(this), this.#name); }
+  changesTo(value) { return this.changes() && elementText(this) === textOf(value); }
+  changesFrom(value) { return this.changes() && this.getInitialValue() === textOf(value); }
+  changesToNotEmpty() { return this.changes() && !this.nil(); }
+  changesFromNotEmpty() { return this.changes() && this.getInitialValue() !== ''; }
+  getInitialValue() { return storedIn(elementState(this), this.#name); }
 
   getRefRecord() {
-    const { owner, name, field } = this[STATE];
-    return wrapState(realRecord(owner(), name, field.reference));
+    return wrapState(realRecord(elementState(this), this.#name, this.#field.reference));
   }
-
-  getReferenceTable() { return this[STATE].field.reference || ''; }
+  getReferenceTable() { return this.#field.reference || ''; }
+  getReferenceKey() { return this.#field.reference ? 'sys_id' : ''; }
   getReferenceDisplayField() {
-    const table = describe(this[STATE].field.reference || '');
+    const table = describe(this.#field.reference || '');
     return table === null ? '' : table.display;
   }
+  getGlideRecord() { return wrapState(elementState(this)); }
 
   getJournalEntry(count) {
-    const state = this[STATE].owner();
-    const place = [state.table, idOf(state), this[STATE].name];
-    return __host('record.journal', [...place, Number(count), state.secure]);
+    const state = elementState(this);
+    return __host('record.journal', [state.table, idOf(state), this.#name, Number(count), state.secure]);
   }
   setJournalEntry(text) { this.setValue(text); }
-  getChoices() { return javaList(this[STATE].field.choices); }
+  getChoices() { return javaList(this.#field.choices.map((choice) => choice.value)); }
   getChoiceValue() { return this.getDisplayValue(); }
-  getED() { return descriptor(this[STATE].name, this[STATE].field); }
-  getName() { return this[STATE].name; }
-  getLabel() { return this[STATE].field.label; }
-  getTableName() { return this[STATE].owner().table; }
-  getBaseTableName() { return this[STATE].field.table; }
-  getAttribute() { return null; }
-  getBooleanAttribute() { return false; }
+
+  getED() { return new GlideElementDescriptor(STATE, this.#name, this.#field); }
+  getName() { return this.#name; }
+  getLabel() { return this.#field.label; }
+  getTableName() { return elementState(this).table; }
+  getBaseTableName() { return this.#field.table; }
+  getAttribute(name) { return this.getED().getAttribute(name); }
+  getBooleanAttribute(name) { return this.getED().getBooleanAttribute(name); }
+  hasAttribute(name) { return this.getED().hasAttribute(name); }
+
+  // The date class of the field's type, or null for other fields.
+  getGlideObject() {
+    const kind = globalThis[GLIDE_OBJECTS[this.#field.type] ?? GLIDE_OBJECTS[this.#field.storage]];
+    return typeof kind === 'function' ? new kind(elementText(this)) : null; // eslint-disable-line new-cap
+  }
   dateNumericValue() {
-    const text = cellText(this[STATE]);
+    const text = elementText(this);
     return text === '' ? 0 : Date.parse(`${text.replace(' ', 'T')}${text.length > 10 ? 'Z' : ''}`);
   }
   setDateNumericValue(millis) {
     this.setValue(new Date(Number(millis)).toISOString().slice(0, 19).replace('T', ' '));
   }
-  canRead() { return mayField(this[STATE], 'read'); }
-  canWrite() { return mayField(this[STATE], 'write'); }
-  canCreate() { return mayField(this[STATE], 'create'); }
+
+  canRead() { return this.hasRightsTo('read'); }
+  canWrite() { return this.hasRightsTo('write'); }
+  canCreate() { return this.hasRightsTo('create'); }
+  hasRightsTo(operation) {
+    return __host('access.field', [elementState(this).table, this.#name, textOf(operation)]);
+  }
   getDecryptedValue() {
-    const state = this[STATE].owner();
+    const state = elementState(this);
     if (state.secure) return null; // nobody may read a secret under access control
-    return __host('record.reveal', [state.table, idOf(state), this[STATE].name]);
+    return __host('record.reveal', [state.table, idOf(state), this.#name]);
   }
 }
 
-function mayField(cell, operation) {
-  return __host('access.field', [cell.owner().table, cell.name, operation]);
-}
-
-// GlideElementDescriptor: what the dictionary says about a field.
-function descriptor(name, field) {
-  return {
-    getName: () => name,
-    getLabel: () => field.label,
-    getPlural: () => `${field.label}s`,
-    getInternalType: () => field.type,
-    getLength: () => field.max_length,
-    isMandatory: () => field.mandatory,
-    isChoiceTable: () => field.choices.length > 0,
-    isVirtual: () => field.storage === 'none',
-    isAutoOrSysID: () => name.startsWith('sys_'),
-    isBoolean: () => field.storage === 'boolean',
-    isTrulyNumber: () => NUMERIC.includes(field.storage),
-    choice: field.choices.length > 0 ? '1' : '0',
-  };
-}
+const GLIDE_OBJECTS = {
+  datetime: 'GlideDateTime', date: 'GlideDate', glide_duration: 'GlideDuration', timer: 'GlideDuration',
+  glide_time: 'GlideTime',
+};
+Object.setPrototypeOf(GlideElement.prototype, elementFallback);

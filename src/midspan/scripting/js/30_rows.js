@@ -1,25 +1,47 @@
 // The state behind a GlideRecord: conditions, result, cursor, current row and pending values.
+//
+// `row` is a list of texts and `index` the place of each column in it. The first page of a result
+// has all columns, later ones only those that were read so far; whatever else is asked for then is
+// fetched for the whole page.
 function newState(tableName, secure) {
+  const meta = describe(tableName);
   return {
-    table: tableName, meta: describe(tableName), secure, view: null,
+    table: tableName, meta, secure, view: null,
     conditions: [], order: [], limit: null, window: null,
-    cursor: null, count: 0, total: 0, position: -1, page: [], pageStart: 0, queried: false,
-    row: null, pending: create(null), fresh: false, newId: '', displays: create(null),
-    rules: true, systemFields: true, force: false, error: null, aborted: false,
-    references: create(null), elements: create(null), saved: -1,
+    cursor: null, count: 0, total: 0, position: -1, queried: false,
+    page: [], pageStart: 0, pageIndex: null, read: create(null),
+    row: null, index: meta === null ? null : meta.index,
+    pending: create(null), fresh: false, newId: '', displays: create(null), errors: create(null),
+    rules: true, systemFields: true, force: false, error: null, aborted: false, ahead: null,
+    references: create(null), aheadRows: create(null), elements: create(null), saved: -1,
   };
 }
 
-function wrapState(state) {
-  const record = create(state.secure ? GlideRecordSecure.prototype : GlideRecord.prototype);
-  defineProperty(record, STATE, { value: state, configurable: true });
-  return new Proxy(record, recordHandler);
+function storedIn(state, name) {
+  if (state.row === null) return '';
+  const position = state.index[name];
+  if (position !== undefined) return state.row[position] ?? '';
+  return state.index === state.meta.index ? '' : widened(state, name);
 }
 
-function storedIn(state, name) {
-  const position = state.meta === null ? undefined : state.meta.index[name];
-  if (position === undefined || state.row === null) return '';
-  return state.row[position] ?? '';
+// The value of a column that the page was fetched without.
+function widened(state, name) {
+  if (state.meta.index[name] === undefined) return '';
+  noteRead(state, name);
+  const id = state.row[state.index.sys_id];
+  loadPage(state, state.pageStart, state.page.length);
+  state.row = state.page[state.position - state.pageStart] ?? null;
+  if (state.row === null || state.row[state.index.sys_id] !== id) completeRow(state, id);
+  return state.row === null ? '' : state.row[state.index[name]] ?? '';
+}
+
+function completeRow(state, id) {
+  state.row = __host('record.get', [state.table, id, state.secure]);
+  state.index = state.meta.index;
+}
+
+function noteRead(state, name) {
+  if (state.meta.index[name] !== undefined) state.read[name] = true;
 }
 
 function valueIn(state, name) {
@@ -40,11 +62,19 @@ function assign(state, name, value) {
   if (field === undefined) return;
   let text = textOf(value);
   if (text === 'NULL') text = '';
+  else if (field.storage === 'boolean' && text !== '') text = booleanText(text);
   state.pending[name] = text;
   if (state.view !== null) __host('view.set', [state.view, name, text]);
 }
 
+function booleanText(text) {
+  const lower = text.toLowerCase();
+  if (lower === '1' || lower === 'yes' || lower === 'on') return 'true';
+  return lower === '0' || lower === 'no' || lower === 'off' ? 'false' : lower;
+}
+
 function assignDisplay(state, name, value) {
+  if (state.meta === null || state.meta.fields[name] === undefined) return;
   const found = __host('field.parse', [state.table, name, textOf(value)]);
   if (found !== null) assign(state, name, found);
 }
@@ -60,6 +90,7 @@ function displayIn(state, path) {
   if (state.meta.fields[name].journal) {
     return __host('record.journal', [state.table, idOf(state), name, -1, state.secure]);
   }
+  noteRead(state, name);
   const text = valueIn(state, name);
   if (text === '') return '';
   const known = (state.displays[name] ??= create(null));
@@ -68,9 +99,9 @@ function displayIn(state, path) {
 }
 
 function loadDisplays(state, name, text, known) {
-  const position = state.meta.index[name];
+  const position = state.index[name];
   const wanted = new Set([text]);
-  for (const row of state.page) {
+  for (const row of position === undefined ? [] : state.page) {
     if (row !== null && row[position] && known[row[position]] === undefined) wanted.add(row[position]);
   }
   const texts = Array.from(wanted);
@@ -78,14 +109,43 @@ function loadDisplays(state, name, text, known) {
   texts.forEach((value, index) => { known[value] = shown[index]; });
 }
 
-// The state of the row that a reference points at; one read for each value of the reference.
+// The state of the row that a reference points at; the rows of a whole page are read at once.
 function referenced(state, name, table) {
   return follow(state, name, name, () => {
     const target = newState(table, state.secure);
     const id = valueIn(state, name);
-    target.row = id && target.meta ? __host('record.get', [table, id, state.secure]) : null;
+    target.row = id && target.meta ? referencedRow(state, name, table, id) : null;
     return target;
   });
+}
+
+let writes = 0; // how often this context wrote; what was read ahead before is not used after
+const READ_AHEAD = 100;
+
+function referencedRow(state, name, table, id) {
+  let known = state.aheadRows[name];
+  if (known === undefined || known.writes !== writes) {
+    known = state.aheadRows[name] = { writes, rows: create(null) };
+  }
+  if (known.rows[id] === undefined) {
+    const ids = [...followingIds(state, name, id)];
+    const found = __host('record.rows', [table, ids, state.secure]);
+    known.rows = create(null);
+    ids.forEach((each, at) => { known.rows[each] = found[at]; });
+  }
+  return known.rows[id];
+}
+
+// The values of a reference in the present row and in those that follow it in the page.
+function followingIds(state, name, id) {
+  const ids = new Set([id]);
+  const position = state.index[name];
+  for (let at = state.position - state.pageStart + 1; at > 0 && at < state.page.length; at++) {
+    if (ids.size >= READ_AHEAD || position === undefined) break;
+    const value = state.page[at]?.[position];
+    if (value) ids.add(value);
+  }
+  return ids;
 }
 
 function realRecord(state, name, table) {
@@ -99,6 +159,7 @@ function realRecord(state, name, table) {
 }
 
 function follow(state, name, key, load) {
+  noteRead(state, name);
   const id = valueIn(state, name);
   const known = state.references[key];
   if (known !== undefined && known.id === id) return known.state;
@@ -109,10 +170,16 @@ function follow(state, name, key, load) {
 
 function settleOn(state, row) {
   state.row = row;
-  state.pending = create(null);
-  state.references = create(null);
+  state.index = state.meta === null ? null : state.meta.index;
+  if (hasKeys(state.pending)) state.pending = create(null);
+  if (hasKeys(state.references)) state.references = create(null);
   state.fresh = false;
   state.newId = '';
+}
+
+function hasKeys(object) {
+  for (const name in object) return name !== undefined; // eslint-disable-line guard-for-in
+  return false;
 }
 
 function queryOf(state) {
@@ -123,6 +190,9 @@ function queryOf(state) {
 }
 
 function runQuery(state) {
+  // What was set before the query is meant for updateMultiple().
+  state.ahead = state.row === null && !state.fresh ? state.pending : null;
+  state.pending = create(null);
   state.queried = true;
   state.position = -1;
   state.pageStart = 0;
@@ -131,18 +201,29 @@ function runQuery(state) {
   const found = state.meta === null ? null : __host('record.query', [queryOf(state)]);
   state.cursor = found && found.cursor;
   state.page = found ? found.rows : [];
+  state.pageIndex = state.meta && state.meta.index;
   state.count = found ? found.count : 0;
   state.total = found ? found.total : 0;
 }
 
+// Fetches the rows from `start` on; `count` of them at most, or as many as the instance finds good.
+function loadPage(state, start, count) {
+  for (const name in state.elements) noteRead(state, name); // eslint-disable-line guard-for-in
+  const columns = Object.keys(state.read);
+  const found = __host('record.page', [state.cursor, start, columns, count]);
+  state.page = found.rows;
+  state.pageStart = start;
+  state.pageIndex = create(null);
+  found.columns.forEach((name, position) => { state.pageIndex[name] = position; });
+  state.index = state.pageIndex;
+}
+
 // The row at a position of the result, or null when it was deleted meanwhile.
 function rowAt(state, position) {
-  const end = state.pageStart + state.page.length;
-  if (position < state.pageStart || position >= end) {
-    state.page = __host('record.page', [state.cursor, position]);
-    state.pageStart = position;
-  }
-  return state.page[position - state.pageStart] ?? null;
+  const at = position - state.pageStart;
+  if (at >= 0 && at < state.page.length) return state.page[at];
+  loadPage(state, position, 0);
+  return state.page[0] ?? null;
 }
 
 function moveTo(state, position) {
@@ -151,63 +232,10 @@ function moveTo(state, position) {
     if (row !== null) {
       state.position = at;
       settleOn(state, row);
+      state.index = state.pageIndex;
       return true;
     }
   }
   state.position = state.count;
   return false;
-}
-
-function changeOf(state) {
-  return {
-    table: state.table, secure: state.secure, values: state.pending, rules: state.rules,
-    system_fields: state.systemFields, force: state.force,
-  };
-}
-
-// Sends a write; its outcome is {row} or {error}.
-function write(state, call, change) {
-  state.error = null;
-  const outcome = __host(call, [change]);
-  forgetTables(state.table);
-  if (outcome.error !== undefined) {
-    state.error = outcome.error;
-    return null;
-  }
-  state.displays = create(null);
-  return outcome;
-}
-
-function insertRow(state) {
-  if (state.meta === null) return null;
-  const change = changeOf(state);
-  const values = create(null);
-  for (const name of state.meta.columns) {
-    const text = storedIn(state, name);
-    if (text !== '') values[name] = text;
-  }
-  if (!state.fresh) delete values.sys_id; // a copy of the row it is on
-  for (const name of Object.keys(state.pending)) values[name] = state.pending[name];
-  const outcome = write(state, 'record.insert', { ...change, values, sys_id: state.newId });
-  if (outcome === null) return null;
-  settleOn(state, outcome.row);
-  return idOf(state);
-}
-
-function updateRow(state) {
-  if (state.meta === null) return null;
-  if (state.row === null || state.fresh) return insertRow(state);
-  const id = storedIn(state, 'sys_id');
-  const outcome = write(state, 'record.update', { ...changeOf(state), sys_id: id });
-  if (outcome === null) return null;
-  if (outcome.missing) {
-    delete state.pending.sys_id;
-    state.newId = id;
-    return insertRow(state);
-  }
-  settleOn(state, outcome.row);
-  if (state.page[state.position - state.pageStart]) {
-    state.page[state.position - state.pageStart] = outcome.row;
-  }
-  return id;
 }

@@ -1,26 +1,42 @@
 // GlideRecord and GlideRecordSecure.
-const recordHandler = {
-  get(target, key) {
-    if (typeof key === 'symbol' || key in target) return reflectGet(target, key);
-    return elementOf(target[STATE], key);
+//
+// A record is an ordinary object with an accessor for each column, so that reading a field costs no
+// trap. Columns hide methods of the same name; those have a second one that begins with _.
+const recordFallback = new Proxy(create(Object.prototype), {
+  get(target, key, record) {
+    if (typeof key === 'symbol' || key in target) return reflectGet(target, key, record);
+    return record[STATE] === undefined ? undefined : mistyped(record, key, 'GlideRecord');
   },
-  set(target, key, value) {
-    if (typeof key === 'string') assign(target[STATE], key, value);
-    return true;
+  set(target, key, value, record) { // a name that is no column
+    return record[STATE] !== undefined || reflectSet(target, key, value, record);
   },
-  has(target, key) {
-    return key in target || fieldOf(target[STATE], key) !== undefined;
-  },
-  ownKeys(target) {
-    return target[STATE].meta === null ? [] : Object.keys(target[STATE].meta.fields);
-  },
-  getOwnPropertyDescriptor(target, key) {
-    if (fieldOf(target[STATE], key) === undefined) return undefined;
-    const value = elementOf(target[STATE], key);
-    return { value, writable: true, enumerable: true, configurable: true };
-  },
-  deleteProperty() { return true; },
-};
+});
+
+// Accessors of all columns of a table, as property descriptors.
+function accessorsOf(meta) {
+  if (meta.accessors === undefined) {
+    meta.accessors = create(null);
+    for (const name of Object.keys(meta.fields)) {
+      meta.accessors[name] = {
+        get() { return elementOf(this[STATE], name); },
+        set(value) { assign(this[STATE], name, value); },
+        enumerable: true,
+        configurable: true,
+      };
+    }
+  }
+  return meta.accessors;
+}
+
+function attach(record, state) {
+  defineProperty(record, STATE, { value: state, configurable: true });
+  if (state.meta !== null) defineProperties(record, accessorsOf(state.meta));
+  return record;
+}
+
+function wrapState(state) {
+  return attach(create(state.secure ? GlideRecordSecure.prototype : GlideRecord.prototype), state);
+}
 
 function fieldOf(state, name) {
   return state.meta === null || typeof name !== 'string' ? undefined : state.meta.fields[name];
@@ -31,62 +47,68 @@ function elementOf(state, name) {
   if (known !== undefined) return known;
   const field = fieldOf(state, name);
   if (field === undefined) return undefined;
-  return (state.elements[name] = makeElement({ owner: () => state, name, field }));
+  return (state.elements[name] = new GlideElement(STATE, state, null, name, field));
 }
 
 function elementAt(state, path) {
+  if (!path.includes('.')) return elementOf(state, path);
   let element;
   for (const name of path.split('.')) {
-    element = element === undefined ? elementOf(state, name) : walk(element[STATE], name);
+    element = element === undefined ? elementOf(state, name) : walk(element, name);
     if (element === undefined) return undefined;
   }
   return element;
 }
 
-// A condition is a list of [joint, field, operator, value], read from left to right.
-class GlideQueryCondition {
-  constructor(terms) { defineProperty(this, STATE, { value: terms }); }
-  addOrCondition(...args) { return this[STATE].push(termOf('or', args)), this; }
-  addCondition(...args) { return this[STATE].push(termOf('and', args)), this; }
+// What getValue() returns: null for nothing, '1' and '0' for booleans.
+function plainValue(state, path) {
+  const element = elementAt(state, path);
+  if (element === undefined) return null;
+  const text = elementText(element);
+  if (text === '') return null;
+  if (elementField(element).storage === 'boolean') return text === 'true' ? '1' : '0';
+  return text;
 }
 
-function termOf(joint, args) {
-  const [field, second, third] = args;
-  const operator = args.length > 2 ? textOf(second).trim() : '=';
-  const value = args.length > 2 ? third : second;
-  return [joint, textOf(field), operator, textOf(value)];
+function step(state) {
+  return moveTo(state, state.position + 1);
 }
 
-function addTerms(state, args) {
-  const terms = [termOf('', args)];
-  state.conditions.push({ terms });
-  return new GlideQueryCondition(terms);
+function queryWith(state, args) {
+  if (args.length >= 2) addTerms(state, args);
+  runQuery(state);
 }
 
-function addText(state, text) {
-  const terms = [];
-  if (text !== '') state.conditions.push({ text, terms });
-  return new GlideQueryCondition(terms);
-}
-
-const EMPTY_OF = { '=': 'ISEMPTY', '!=': 'ISNOTEMPTY' };
-
-function termText([joint, field, operator, value], position) {
-  const before = position === 0 ? '' : joint === 'or' ? '^OR' : '^';
-  if (value === '' && EMPTY_OF[operator]) return `${before}${field}${EMPTY_OF[operator]}`;
-  return `${before}${field}${operator}${value.replaceAll('^', '^^')}`;
-}
-
-function encoded(state) {
-  const parts = state.conditions.filter((item) => item.join === undefined).map((item) => (
-    item.text === undefined
-      ? item.terms.map(termText).join('')
-      : item.text + item.terms.map((term) => termText(term, 1)).join('')
-  ));
-  for (const [field, descending] of state.order) {
-    parts.push(`${descending ? 'ORDERBYDESC' : 'ORDERBY'}${field}`);
+// Reads the first match of what the record asks for and one more term, which is not kept.
+function findBy(state, field, value) {
+  const before = state.conditions;
+  state.conditions = [...before, { terms: [['', field, '=', value]] }];
+  try {
+    runQuery(state);
+    return step(state);
+  } finally {
+    state.conditions = before;
   }
-  return parts.join('^');
+}
+
+function getRecord(state, args) {
+  if (state.meta === null) return false;
+  if (args.length > 1) return findBy(state, textOf(args[0]), textOf(args[1]));
+  const id = textOf(args[0]);
+  if (id === '') return settleOn(state, null), false;
+  for (const field of new Set(['sys_id', state.meta.display])) {
+    if (findBy(state, field, id)) return true;
+  }
+  return false;
+}
+
+function fieldElements(state) {
+  const names = state.meta === null ? [] : Object.keys(state.meta.fields);
+  return names.map((name) => elementOf(state, name));
+}
+
+function classOf(state) {
+  return valueIn(state, 'sys_class_name') || state.table;
 }
 
 function may(state, operation, id) {
@@ -95,8 +117,7 @@ function may(state, operation, id) {
 
 class GlideRecord {
   constructor(table) {
-    defineProperty(this, STATE, { value: newState(textOf(table), false), configurable: true });
-    return new Proxy(this, recordHandler);
+    attach(this, newState(textOf(table), false));
   }
 
   // Conditions
@@ -107,23 +128,19 @@ class GlideRecord {
   addUserQuery(...args) { return this.addQuery(...args); }
   addSystemQuery(...args) { return this.addQuery(...args); }
   addEncodedQuery(text) { addText(this[STATE], textOf(text)); }
+  addUserEncodedQuery(text) { this.addEncodedQuery(text); }
+  addSystemEncodedQuery(text) { this.addEncodedQuery(text); }
   addActiveQuery() { return addTerms(this[STATE], ['active', '=', 'true']); }
   addInactiveQuery() { return addTerms(this[STATE], ['active', '=', 'false']); }
   addNullQuery(field) { return addTerms(this[STATE], [field, 'ISEMPTY', '']); }
   addNotNullQuery(field) { return addTerms(this[STATE], [field, 'ISNOTEMPTY', '']); }
-  addJoinQuery(table, own, other) {
-    const conditions = [];
-    this[STATE].conditions.push({
-      join: {
-        table: textOf(table), own: textOf(own) || 'sys_id', other: textOf(other), conditions,
-      },
-    });
-    const terms = [];
-    conditions.push({ terms });
-    return new GlideQueryCondition(terms);
-  }
+  addJoinQuery(table, own, other) { return addJoin(this[STATE], table, own, other); }
   orderBy(field) { this[STATE].order.push([textOf(field), false]); }
   orderByDesc(field) { this[STATE].order.push([textOf(field), true]); }
+  addUserOrderBy(field) { this.orderBy(field); }
+  addUserOrderByDesc(field) { this.orderByDesc(field); }
+  addSystemOrderBy(field) { this.orderBy(field); }
+  addSystemOrderByDesc(field) { this.orderByDesc(field); }
   setLimit(count) {
     this[STATE].limit = Math.max(0, Math.trunc(Number(firstOf(count))) || 0);
     this[STATE].window = null;
@@ -139,35 +156,18 @@ class GlideRecord {
   isEncodedQueryValid(text) { return this.isValidEncodedQuery(text); }
 
   // Result and cursor
-  query(...args) {
-    if (args.length >= 2) this.addQuery(...args);
-    runQuery(this[STATE]);
-  }
-  _query(...args) { this.query(...args); }
-  next() { return moveTo(this[STATE], this[STATE].position + 1); }
-  _next() { return this.next(); }
+  query(...args) { queryWith(this[STATE], args); }
+  _query(...args) { queryWith(this[STATE], args); }
+  next() { return step(this[STATE]); }
+  _next() { return step(this[STATE]); }
   hasNext() { return this[STATE].position + 1 < this[STATE].count; }
-  _hasNext() { return this.hasNext(); }
-  get(...args) {
-    const state = this[STATE];
-    if (args.length < 2) return this.getById(textOf(args[0]));
-    addTerms(state, [args[0], '=', args[1]]);
-    runQuery(state);
-    return this.next();
-  }
-  getById(id) {
-    const state = this[STATE];
-    if (state.meta === null || id === '') return settleOn(state, null), false;
-    const before = state.conditions;
-    for (const field of new Set(['sys_id', state.meta.display])) {
-      state.conditions = [...before, { terms: [['', field, '=', id]] }];
-      runQuery(state);
-      if (this.next()) return true;
-    }
-    return false;
-  }
+  _hasNext() { return this[STATE].position + 1 < this[STATE].count; }
+  get(...args) { return getRecord(this[STATE], args); }
+  _get(...args) { return getRecord(this[STATE], args); }
   find(field, value) {
-    while (this.next()) if (this.getValue(field) === textOf(value)) return true;
+    while (step(this[STATE])) {
+      if ((plainValue(this[STATE], textOf(field)) ?? '') === textOf(value)) return true;
+    }
     return false;
   }
   getRowCount() {
@@ -185,7 +185,7 @@ class GlideRecord {
     this[STATE].fresh = true;
   }
   newRecord() {
-    this.initialize();
+    GlideRecord.prototype.initialize.call(this);
     const state = this[STATE];
     if (state.meta === null) return;
     const values = __host('record.defaults', [state.table]);
@@ -194,13 +194,20 @@ class GlideRecord {
   }
   insert() { return insertRow(this[STATE]); }
   update() { return updateRow(this[STATE]); }
-  insertWithReferences() { return this.insert(); }
-  updateWithReferences() { return this.update(); }
+  insertWithReferences() { return insertRow(this[STATE]); }
+  updateWithReferences() { return updateRow(this[STATE]); }
+  updateNoDomain() { return updateRow(this[STATE]); }
+  addValue(field, amount) {
+    const name = textOf(field);
+    assign(this[STATE], name, Number(valueIn(this[STATE], name)) + Number(amount));
+  }
   updateMultiple() {
     const state = this[STATE];
     if (state.meta === null) return;
-    write(state, 'record.updateMultiple', { ...changeOf(state), query: queryOf(state) });
+    const values = { ...state.ahead, ...state.pending };
+    write(state, 'record.updateMultiple', { ...changeOf(state), values, query: queryOf(state) });
     state.pending = create(null);
+    state.ahead = null;
   }
   deleteRecord() {
     const state = this[STATE];
@@ -226,6 +233,8 @@ class GlideRecord {
     state.aborted = Boolean(abort);
     if (state.view !== null) __host('view.abort', [state.view, state.aborted]);
   }
+  isWorkflow() { return this[STATE].rules; }
+  getCategory() { return null; }
   isActionAborted() { return this[STATE].aborted; }
   setWorkflow(on) { this[STATE].rules = textOf(on) !== 'false'; }
   autoSysFields(on) { this[STATE].systemFields = textOf(on) !== 'false'; }
@@ -235,17 +244,18 @@ class GlideRecord {
   setCategory() {}
   setQueryReferences() {}
   disableSysIdInOptimization() {}
-  queryNoDomain() { this.query(); }
+  setViewDefinition() {}
+  enableSecurityFeature() {}
+  disableSecurityFeature() {}
+  enableSessionLanguageJoin() {}
+  largeResultExpected() {}
+  addQueryHint() {}
+  addDomainQuery() {}
+  queryNoDomain() { runQuery(this[STATE]); }
   getLastErrorMessage() { return this[STATE].error; }
 
   // Values
-  getValue(path) {
-    const element = elementAt(this[STATE], textOf(path));
-    if (element === undefined) return null;
-    const text = element.toString();
-    if (text !== '' && element[STATE].field.storage === 'boolean') return text === 'true' ? '1' : '0';
-    return text === '' ? null : text;
-  }
+  getValue(path) { return plainValue(this[STATE], textOf(path)); }
   setValue(field, value) { assign(this[STATE], textOf(field), value); }
   getDisplayValue(path) {
     const state = this[STATE];
@@ -255,12 +265,8 @@ class GlideRecord {
   getEscapedDisplayValue(path) { return escapeHtml(this.getDisplayValue(path)); }
   setDisplayValue(field, value) { assignDisplay(this[STATE], textOf(field), value); }
   getElement(path) { return elementAt(this[STATE], textOf(path)) ?? null; }
-  getElements() { return this.getFields(); }
-  getFields() {
-    const { meta } = this[STATE];
-    const names = meta === null ? [] : Object.keys(meta.fields);
-    return javaList(names.map((name) => elementOf(this[STATE], name)));
-  }
+  getElements() { return Array.from(fieldElements(this[STATE])); }
+  getFields() { return javaList(fieldElements(this[STATE])); }
   getUniqueValue() { return idOf(this[STATE]) || this[STATE].newId || null; }
   changes() {
     return Object.keys(this[STATE].pending).some((name) => changedIn(this[STATE], name));
@@ -269,22 +275,29 @@ class GlideRecord {
 
   // The table
   getTableName() { return this[STATE].table; }
-  getRecordClassName() { return valueIn(this[STATE], 'sys_class_name') || this[STATE].table; }
+  getRecordClassName() { return classOf(this[STATE]); }
   instanceOf(table) {
-    const meta = describe(this.getRecordClassName());
+    const meta = describe(classOf(this[STATE]));
     return meta !== null && meta.ancestors.includes(textOf(table));
   }
   getLabel() { return this[STATE].meta === null ? '' : this[STATE].meta.label; }
   getClassDisplayValue() {
-    const meta = describe(this.getRecordClassName());
+    const meta = describe(classOf(this[STATE]));
     return meta === null ? '' : meta.label;
   }
   getPlural() { return this[STATE].meta === null ? '' : this[STATE].meta.plural; }
   getED() {
     const { meta, table } = this[STATE];
     const label = meta === null ? '' : meta.label;
-    return { getName: () => table, getLabel: () => label, getPlural: () => this.getPlural() };
+    const plural = meta === null ? '' : meta.plural;
+    return {
+      getName: () => table, getTableName: () => table, getLabel: () => label, getPlural: () => plural,
+      getInternalType: () => 'collection', isActive: () => true, getAttribute: () => null,
+      getBooleanAttribute: () => false, hasAttribute: () => false,
+    };
   }
+  getDisplayName() { return this[STATE].meta === null ? '' : this[STATE].meta.display; }
+  getTableScope() { return 'global'; }
   getAttribute() { return null; }
   getBooleanAttribute() { return false; }
   getLink(noStack) {
@@ -296,6 +309,14 @@ class GlideRecord {
   isValidRecord() { return this[STATE].row !== null && !this[STATE].fresh; }
   isNewRecord() { return this[STATE].fresh; }
   isView() { return false; }
+  isDataFabricOperation() { return false; }
+  hasAttachments() {
+    const found = newState('sys_attachment', false);
+    addTerms(found, ['table_sys_id', idOf(this[STATE])]);
+    found.limit = 1;
+    runQuery(found);
+    return found.count > 0;
+  }
   canRead() { return may(this[STATE], 'read', storedIn(this[STATE], 'sys_id')); }
   canWrite() { return may(this[STATE], 'write', storedIn(this[STATE], 'sys_id')); }
   canCreate() { return may(this[STATE], 'create', ''); }
@@ -317,39 +338,10 @@ class GlideRecordSecure extends GlideRecord {
   }
 }
 
+Object.setPrototypeOf(GlideRecord.prototype, recordFallback);
 publish('GlideRecord', GlideRecord);
 publish('GlideRecordSecure', GlideRecordSecure);
 publish('GlideElement', GlideElement);
+publish('GlideElementDescriptor', GlideElementDescriptor);
 publish('GlideQueryCondition', GlideQueryCondition);
 publish('global', globalThis);
-
-// `current`, `source`... are views of drafts that the instance holds; each use asks for news.
-const VIEWS = ['current', 'previous', 'source', 'target'];
-const opened = create(null);
-
-function openView(name) {
-  const known = opened[name];
-  const view = __host('view.open', [name, known === undefined ? -1 : known.version]);
-  if (view === null) return undefined;
-  if (view.version === -1) return known.record;
-  const state = newState(view.table, false);
-  state.row = state.meta === null ? null : state.meta.columns.map((column) => view.before[column] ?? '');
-  for (const field of Object.keys(view.changed)) state.pending[field] = view.changed[field];
-  state.view = name;
-  state.fresh = view.operation === 'insert';
-  state.operation = view.operation;
-  opened[name] = { version: view.version, record: wrapState(state) };
-  return opened[name].record;
-}
-
-function lazily(name, open) {
-  defineProperty(globalThis, name, {
-    configurable: true,
-    get() { return open(name); },
-    set(value) {
-      defineProperty(globalThis, name, { value, writable: true, enumerable: true, configurable: true });
-    },
-  });
-}
-
-for (const name of VIEWS) lazily(name, openView);

@@ -1,0 +1,68 @@
+// GlideElementDescriptor: what the dictionary says about a field.
+const DATE_TYPES = ['datetime', 'date'];
+const DURATIONS = ['glide_duration', 'timer'];
+
+class GlideElementDescriptor {
+  #name;
+  #field;
+
+  constructor(key, name, field) {
+    if (key !== STATE) throw new TypeError('GlideElementDescriptor cannot be constructed');
+    this.#name = name;
+    this.#field = field;
+  }
+
+  // 0: none, 1: a list with an empty entry, 3: one without; a mandatory field cannot be empty.
+  get choice() { return String(this.getChoice()); }
+  getChoice() { return this.isChoiceTable() ? (this.#field.mandatory ? 3 : 1) : 0; }
+  getChoiceTable() { return this.isChoiceTable() ? this.#field.table : ''; }
+  isChoiceTable() { return this.#field.choices.length > 0; }
+
+  getName() { return this.#name; }
+  getColumnName() { return this.#name; }
+  getLabel() { return this.#field.label; }
+  getPlural() { return `${this.#field.label}s`; }
+  getHint() { return ''; }
+  getInternalType() { return this.#field.type; }
+  getLength() { return this.#field.max_length; }
+  getSqlLength() { return this.#field.max_length; }
+  getDefault() { return this.#field.default || null; }
+  getReference() { return this.#field.reference || null; }
+  getReferenceKey() { return this.#field.reference ? 'sys_id' : null; }
+  getTableName() { return this.#field.table; }
+  getFirstTableName() { return this.#field.table; }
+  getSchemaTableName() { return this.#field.table; }
+  getUniqueID() { return `${this.#field.table}.${this.#name}`; }
+
+  isMandatory() { return this.#field.mandatory; }
+  isReadOnly() { return this.#field.read_only; }
+  isDisplay() { return this.#field.display; }
+  isActive() { return true; }
+  isVirtual() { return this.#field.storage === 'none'; }
+  isInDatabase() { return this.#field.storage !== 'none'; }
+  isAutoOrSysID() { return this.#name.startsWith('sys_'); }
+  isBoolean() { return this.#field.storage === 'boolean'; }
+  isNumber() { return NUMERIC.includes(this.#field.storage); }
+  isTrulyNumber() { return this.isNumber(); }
+  isString() { return this.#field.storage === 'text' && !this.#field.reference; }
+  isMultiText() { return this.isString() && this.#field.max_length > 255; }
+  isReference() { return Boolean(this.#field.reference) && !this.#field.multiple; }
+  isList() { return this.#field.multiple; }
+  isJournal() { return this.#field.journal; }
+  isJournalList() { return this.#field.type === 'journal_list'; }
+  isDateType() { return DATE_TYPES.includes(this.#field.storage) && !this.isDuration(); }
+  isDateOnly() { return this.#field.storage === 'date'; }
+  isTimeType() { return this.#field.type === 'glide_time'; }
+  isTime() { return this.isTimeType(); }
+  isDuration() { return DURATIONS.includes(this.#field.type); }
+  isEncrypted() { return this.#field.type === 'password2'; }
+  canSum() { return this.isNumber() || this.isDuration(); }
+  canAvg() { return this.canSum(); }
+  canMin() { return this.#field.storage !== 'none'; }
+  canMax() { return this.#field.storage !== 'none'; }
+
+  getAttribute() { return null; } // the dictionary keeps no attributes of its own making
+  getBooleanAttribute(name, otherwise) { return otherwise === true; }
+  hasAttribute() { return false; }
+  toString() { return this.getUniqueID(); }
+}

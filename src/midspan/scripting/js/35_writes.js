@@ -1,0 +1,69 @@
+// Writes of a GlideRecord's state; what came of one is a row, or the reason why it was refused.
+function changeOf(state) {
+  return {
+    table: state.table, secure: state.secure, values: state.pending, rules: state.rules,
+    system_fields: state.systemFields, force: state.force,
+  };
+}
+
+// Sends a write; its outcome is {row} or {error}.
+function write(state, call, change) {
+  state.error = null;
+  writes++;
+  const outcome = __host(call, [change]);
+  forgetTables(state.table);
+  if (outcome.error !== undefined) {
+    state.error = outcome.error;
+    return null;
+  }
+  state.displays = create(null);
+  return outcome;
+}
+
+function insertRow(state) {
+  if (state.meta === null) return null;
+  const change = changeOf(state);
+  const values = create(null);
+  if (state.row !== null && state.index !== state.meta.index) {
+    completeRow(state, storedIn(state, 'sys_id'));
+  }
+  for (const name of state.meta.columns) {
+    const text = storedIn(state, name);
+    if (text !== '') values[name] = text;
+  }
+  if (!state.fresh) delete values.sys_id; // a copy of the row it is on
+  for (const name of Object.keys(state.pending)) values[name] = state.pending[name];
+  const outcome = write(state, 'record.insert', { ...change, values, sys_id: state.newId });
+  if (outcome === null) return null;
+  settleOn(state, outcome.row);
+  return idOf(state);
+}
+
+function updateRow(state) {
+  if (state.meta === null) return null;
+  if (state.row === null || state.fresh) return insertRow(state);
+  const id = storedIn(state, 'sys_id');
+  const outcome = write(state, 'record.update', { ...changeOf(state), sys_id: id });
+  if (outcome === null) return null;
+  if (outcome.missing) {
+    delete state.pending.sys_id;
+    state.newId = id;
+    return insertRow(state);
+  }
+  settleOn(state, outcome.row);
+  showStored(state, outcome.row);
+  return id;
+}
+
+// Puts a stored row into the page, for a cursor that comes back to it.
+function showStored(state, row) {
+  const at = state.position - state.pageStart;
+  if (!state.page[at]) return;
+  if (state.pageIndex === state.meta.index) {
+    state.page[at] = row;
+    return;
+  }
+  const partial = [];
+  for (const name in state.pageIndex) partial[state.pageIndex[name]] = row[state.meta.index[name]]; // eslint-disable-line guard-for-in
+  state.page[at] = partial;
+}

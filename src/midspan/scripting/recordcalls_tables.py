@@ -1,0 +1,67 @@
+"""What scripts are told about tables: columns, fields, ancestors and descendants."""
+
+from __future__ import annotations
+
+from weakref import WeakKeyDictionary
+
+from midspan.dictionary import Dictionary, Field, Storage, Table
+from midspan.sandbox import JsonValue
+
+HASHED = "password"
+"""The type of secrets that nobody reads, scripts included; they compare, the instance checks."""
+_descriptions: WeakKeyDictionary[Dictionary, dict[str, JsonValue]] = WeakKeyDictionary()
+
+
+def columns_of(table: Table) -> list[str]:
+    """Return the names of the fields whose values scripts read, in the order of their rows."""
+    return [
+        name
+        for name, field in table.fields.items()
+        if field.storage is not Storage.NONE and field.type != HASHED
+    ]
+
+
+def describe(dictionary: Dictionary, table: str) -> JsonValue:
+    """Return the description of a table, remembered for the dictionary; None without such a table.
+
+    ``columns`` are those of ``columns_of``, ``fields`` all fields by name, ``ancestors`` the table
+    itself and its parents, ``classes`` the table itself and its descendants.
+    """
+    if table not in dictionary:
+        return None
+    known = _descriptions.setdefault(dictionary, {})
+    if table not in known:
+        known[table] = _description(dictionary, dictionary.table(table))
+    return known[table]
+
+
+def _description(dictionary: Dictionary, table: Table) -> JsonValue:
+    return {
+        "name": table.name,
+        "label": table.label,
+        "plural": table.plural,
+        "display": table.display,
+        "parent": table.parent,
+        "ancestors": list(dictionary.ancestors(table.name)),
+        "classes": list(table.classes),
+        "columns": list(columns_of(table)),
+        "fields": {field.name: _field(field) for field in table.fields.values()},
+    }
+
+
+def _field(field: Field) -> JsonValue:
+    return {
+        "type": field.type,
+        "storage": field.storage.value,
+        "label": field.label,
+        "table": field.table,
+        "reference": field.reference if field.kind.reference else None,
+        "multiple": field.kind.multiple,
+        "max_length": field.max_length,
+        "mandatory": field.mandatory,
+        "read_only": field.read_only,
+        "display": field.display,
+        "default": field.default,
+        "journal": field.kind.journal,
+        "choices": [{"value": one.value, "label": one.label} for one in field.choices],
+    }

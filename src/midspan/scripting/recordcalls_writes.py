@@ -1,0 +1,148 @@
+"""Host calls that write: one record, or every row that a query finds."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from midspan.kernel.errors import LimitExceeded, MidspanError, RecordNotFound
+from midspan.query import Unknown
+from midspan.records import Applied, Change, ChangeOptions, Operation
+from midspan.sandbox import JsonValue, SandboxUnavailable, ScriptError
+from midspan.scripting import recordcalls_plans as plans
+from midspan.scripting.criteria import Criteria
+from midspan.scripting.recordcalls_tables import columns_of
+
+_log = logging.getLogger("midspan.script")
+
+
+class Write(Struct, frozen=True, kw_only=True):
+    """One write as the prelude sends it; ``query`` for those that change every matching row."""
+
+    table: str
+    secure: bool = False
+    values: dict[str, str] = {}
+    rules: bool = True
+    system_fields: bool = True
+    force: bool = False
+    sys_id: str = ""
+    query: Criteria | None = None
+
+    @property
+    def options(self) -> ChangeOptions:
+        """How the change is carried out."""
+        return ChangeOptions(rules=self.rules, system_fields=self.system_fields, force=self.force)
+
+
+class WriteCalls:
+    """Answers the calls of a GlideRecord that change records.
+
+    ``lend`` gives the transaction for a call: ``lend(write, enforce)`` is a context manager.
+    """
+
+    def __init__(self, lend: Callable[[bool, bool], Any]) -> None:
+        self._lend = lend
+
+    def calls(self) -> Mapping[str, Callable[..., Any]]:
+        """Return the functions by the name of their call."""
+        return {
+            "record.insert": self.insert,
+            "record.update": self.update,
+            "record.delete": self.delete,
+            "record.updateMultiple": self.update_multiple,
+            "record.deleteMultiple": self.delete_multiple,
+        }
+
+    def insert(self, raw: Any) -> JsonValue:
+        """Insert a record."""
+        wanted = msgspec.convert(raw, Write)
+        change = Change(
+            table=wanted.table,
+            operation=Operation.INSERT,
+            sys_id=wanted.sys_id,
+            values=wanted.values,
+            options=wanted.options,
+        )
+        return self._write(wanted, change)
+
+    def update(self, raw: Any) -> JsonValue:
+        """Update a record; ``{"missing": true}`` when there is none."""
+        wanted = msgspec.convert(raw, Write)
+        change = Change(
+            table=wanted.table,
+            operation=Operation.UPDATE,
+            sys_id=wanted.sys_id,
+            values=wanted.values,
+            options=wanted.options,
+        )
+        return self._write(wanted, change)
+
+    def delete(self, raw: Any) -> JsonValue:
+        """Delete a record."""
+        wanted = msgspec.convert(raw, Write)
+        change = Change(
+            table=wanted.table,
+            operation=Operation.DELETE,
+            sys_id=wanted.sys_id,
+            options=wanted.options,
+        )
+        return self._write(wanted, change)
+
+    def update_multiple(self, raw: Any) -> JsonValue:
+        """Give every matching row the same values."""
+        return self._write_many(msgspec.convert(raw, Write), Operation.UPDATE)
+
+    def delete_multiple(self, raw: Any) -> JsonValue:
+        """Delete every matching row."""
+        return self._write_many(msgspec.convert(raw, Write), Operation.DELETE)
+
+    def _write(self, wanted: Write, change: Change) -> JsonValue:
+        try:
+            with self._lend(True, wanted.secure) as transaction:
+                applied: Applied = transaction.apply(change)
+                if change.operation is Operation.DELETE:
+                    return {}
+                columns = columns_of(transaction.dictionary.table(wanted.table))
+        except RecordNotFound as error:
+            if change.operation is Operation.UPDATE and not wanted.secure:
+                return {"missing": True}
+            return _refused(error)
+        except (ScriptError, SandboxUnavailable, LimitExceeded):
+            raise
+        except MidspanError as error:
+            return _refused(error)
+        return {"row": [applied.values.get(name) or None for name in columns]}
+
+    def _write_many(self, wanted: Write, operation: Operation) -> JsonValue:
+        """Change all matching rows in one transaction; a condition that was dropped refuses all."""
+        criteria = msgspec.structs.replace(
+            wanted.query or Criteria(wanted.table), limit=None, window=None
+        )
+        with self._lend(True, wanted.secure) as transaction:
+            plan = plans.plan(transaction, criteria, Unknown.REFUSE)
+            changes = [
+                Change(
+                    table=wanted.table,
+                    operation=operation,
+                    sys_id=sys_id,
+                    values=wanted.values,
+                    options=wanted.options,
+                )
+                for sys_id in plans.ids_of(transaction, plan)
+            ]
+            written = 0
+            for result in transaction.apply_all(changes, collect=True):
+                if isinstance(result, Applied):
+                    written += 1
+                else:
+                    _log.warning("not written: %s", result.error.explain())
+        return {"count": written}
+
+
+def _refused(error: MidspanError) -> JsonValue:
+    _log.warning("not written: %s", error.explain())
+    return {"error": error.message}
