@@ -5,6 +5,7 @@ A file is a list of cases about one class. The keys of a case:
 - ``about``: one line, different from all others of the file.
 - ``class``, ``method``: the class as scripts name it and the list of its methods that this case
   holds; ``docs/reference/script-coverage.md`` is counted from them.
+- ``partial``: by the name of a method what the original does besides, where that is missing.
 - ``source``: where the expectation comes from: ``docs``, ``use`` (seen in public scripts) or
   ``ours``; ``confidence``: ``certain``, ``likely``, ``guess`` or ``decided``.
 - ``setup``: a list of records, ``{table, values, sys_id}``, or the text of a script.
@@ -39,7 +40,7 @@ from midspan.security import SYSTEM, Actor
 CASES = Path(__file__).with_name("cases")
 KEYS = {
     "about", "class", "method", "source", "confidence", "setup", "properties", "user", "views",
-    "script", "answer", "error", "logs",
+    "script", "answer", "error", "logs", "partial",
 }  # fmt: skip
 SOURCES = ("docs", "use", "ours")
 Store = Callable[[RecordTransaction, list[dict[str, Any]]], None]

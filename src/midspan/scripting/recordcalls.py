@@ -33,7 +33,7 @@ class RecordCalls:
     def __init__(self, unit: Unit, lend: Callable[[bool, bool], Any]) -> None:
         self._lend = lend
         self._rows = RowCalls(unit, lend)
-        self._writes = WriteCalls(lend)
+        self._writes = WriteCalls(unit, lend)
         self._groups = GroupCalls(lend)
 
     def calls(self) -> Mapping[str, Call]:

@@ -38,7 +38,7 @@ def plan(
     """
     dictionary = transaction.dictionary
     options = ReadOptions(
-        columns=columns_of(dictionary.table(criteria.table)),
+        columns=columns_of(dictionary, criteria.table),
         limit=criteria.most,
         offset=criteria.offset,
         unknown=policy(transaction) if unknown is None else unknown,

@@ -141,7 +141,7 @@ class RowCalls:
     ) -> JsonValue:
         limit = PAGE + 1 if plan.limit is None else min(plan.limit, PAGE + 1)
         rows = transaction.run(msgspec.structs.replace(plan, limit=limit))
-        wanted = columns_of(transaction.dictionary.table(criteria.table))
+        wanted = columns_of(transaction.dictionary, criteria.table)
         spread = plans.spread(plan, wanted)
         first = [spread(row) for row in rows[: min(PAGE, _fitting(rows))]]
         total = transaction.count(plan) if criteria.window else 0
@@ -174,7 +174,7 @@ class RowCalls:
         if table not in dictionary or not ids:
             return {}
         path = dictionary.path(table, "sys_id")
-        wanted = columns_of(dictionary.table(table))
+        wanted: Sequence[str] = columns_of(dictionary, table)
         if names is not None:
             known = set(wanted)
             wanted = [name for name in names if name in known]

@@ -10,15 +10,25 @@ from midspan.sandbox import JsonValue
 HASHED = "password"
 """The type of secrets that nobody reads, scripts included; they compare, the instance checks."""
 _descriptions: WeakKeyDictionary[Dictionary, dict[str, JsonValue]] = WeakKeyDictionary()
+_columns: WeakKeyDictionary[Dictionary, dict[str, tuple[str, ...]]] = WeakKeyDictionary()
 
 
-def columns_of(table: Table) -> list[str]:
-    """Return the names of the fields whose values scripts read, in the order of their rows."""
-    return [
-        name
-        for name, field in table.fields.items()
-        if field.storage is not Storage.NONE and field.type != HASHED
-    ]
+def columns_of(dictionary: Dictionary, table: str) -> tuple[str, ...]:
+    """Return the names of the fields whose values scripts read, in the order of their rows.
+
+    Remembered for the dictionary.
+
+    Raises:
+        InvalidTable: there is no such table.
+    """
+    known = _columns.setdefault(dictionary, {})
+    if table not in known:
+        known[table] = tuple(
+            name
+            for name, field in dictionary.table(table).fields.items()
+            if field.storage is not Storage.NONE and field.type != HASHED
+        )
+    return known[table]
 
 
 def describe(dictionary: Dictionary, table: str) -> JsonValue:
@@ -44,7 +54,7 @@ def _description(dictionary: Dictionary, table: Table) -> JsonValue:
         "parent": table.parent,
         "ancestors": list(dictionary.ancestors(table.name)),
         "classes": list(table.classes),
-        "columns": list(columns_of(table)),
+        "columns": list(columns_of(dictionary, table.name)),
         "fields": {field.name: _field(field) for field in table.fields.values()},
     }
 

@@ -16,6 +16,7 @@ from midspan.sandbox import JsonValue, SandboxUnavailable, ScriptError
 from midspan.scripting import recordcalls_plans as plans
 from midspan.scripting.criteria import Criteria
 from midspan.scripting.recordcalls_tables import columns_of
+from midspan.scripting.unit import Unit
 
 _log = logging.getLogger("midspan.script")
 
@@ -44,8 +45,9 @@ class WriteCalls:
     ``lend`` gives the transaction for a call: ``lend(write, enforce)`` is a context manager.
     """
 
-    def __init__(self, lend: Callable[[bool, bool], Any]) -> None:
+    def __init__(self, unit: Unit, lend: Callable[[bool, bool], Any]) -> None:
         self._lend = lend
+        self._alone = unit.enclosing is None  # each write is a transaction of its own
 
     def calls(self) -> Mapping[str, Callable[..., Any]]:
         """Return the functions by the name of their call."""
@@ -103,10 +105,10 @@ class WriteCalls:
     def _write(self, wanted: Write, change: Change) -> JsonValue:
         try:
             with self._lend(True, wanted.secure) as transaction:
-                applied: Applied = transaction.apply(change)
+                applied: Applied = transaction.apply(change, alone=self._alone)
                 if change.operation is Operation.DELETE:
                     return {}
-                columns = columns_of(transaction.dictionary.table(wanted.table))
+                columns = columns_of(transaction.dictionary, wanted.table)
         except RecordNotFound as error:
             if change.operation is Operation.UPDATE and not wanted.secure:
                 return {"missing": True}
