@@ -64,6 +64,11 @@ function aggregateValue(state, name, field) {
   return position < 0 || state.row === null ? null : state.row[offset + position];
 }
 
+function aggregateWith(state, args) {
+  if (args.length >= 2) addTerms(state, args);
+  runAggregate(state);
+}
+
 class GlideAggregate extends GlideRecord {
   constructor(table) {
     super(table);
@@ -103,11 +108,8 @@ class GlideAggregate extends GlideRecord {
   setIntervalYearIncluded() {}
   setAggregateWindow(first, last) { this.chooseWindow(first, last); }
 
-  query(...args) {
-    if (args.length >= 2) addTerms(this[STATE], args);
-    runAggregate(this[STATE]);
-  }
-  _query(...args) { this.query(...args); }
+  query(...args) { aggregateWith(this[STATE], args); }
+  _query(...args) { aggregateWith(this[STATE], args); }
   getAggregate(name, field) { return aggregateValue(this[STATE], name, field); }
   getTotal(name, field) {
     const state = this[STATE];

@@ -325,9 +325,9 @@ class GlideQuery {
     record[STATE].order = [];
     record.setGroup(false);
     record.addAggregate(...this.#counted(type, field ?? undefined));
-    record.query();
-    if (!record.next()) return null;
-    const text = record.getAggregate(type, field ?? undefined);
+    runAggregate(record[STATE]);
+    if (!step(record[STATE])) return null;
+    const text = aggregateValue(record[STATE], type, field);
     if (text === null || type === 'count') return text;
     return nativeValue(type === 'min' || type === 'max' ? knownField(this.table, field) : { storage: 'decimal' }, text);
   }
@@ -346,13 +346,13 @@ class GlideQuery {
     const fields = this.#steps.filter((one) => one.kind === 'group').flatMap((one) => one.fields);
     return new Stream(() => {
       const record = this.#aggregate();
-      record.query();
+      runAggregate(record[STATE]);
       return () => {
-        if (!record.next()) return null;
+        if (!step(record[STATE])) return null;
         const row = { group: {} };
         for (const name of fields) row.group[name] = nativeValue(knownField(this.table, name), groupValue(record[STATE], name));
         for (const { type, field } of wanted) {
-          const text = record.getAggregate(type, field);
+          const text = aggregateValue(record[STATE], type, field);
           if (field === undefined) {
             row[type] = Number(text);
             continue;
