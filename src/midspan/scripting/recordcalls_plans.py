@@ -38,7 +38,7 @@ def plan(
     """
     dictionary = transaction.dictionary
     options = ReadOptions(
-        columns=columns_of(dictionary, criteria.table),
+        columns=columns_of(dictionary, criteria.table).readable,
         limit=criteria.most,
         offset=criteria.offset,
         unknown=policy(transaction) if unknown is None else unknown,

@@ -141,7 +141,7 @@ class RowCalls:
     ) -> JsonValue:
         limit = PAGE + 1 if plan.limit is None else min(plan.limit, PAGE + 1)
         rows = transaction.run(msgspec.structs.replace(plan, limit=limit))
-        wanted = columns_of(transaction.dictionary, criteria.table)
+        wanted = columns_of(transaction.dictionary, criteria.table).names
         spread = plans.spread(plan, wanted)
         first = [spread(row) for row in rows[: min(PAGE, _fitting(rows))]]
         total = transaction.count(plan) if criteria.window else 0
@@ -174,12 +174,13 @@ class RowCalls:
         if table not in dictionary or not ids:
             return {}
         path = dictionary.path(table, "sys_id")
-        wanted: Sequence[str] = columns_of(dictionary, table)
+        known = columns_of(dictionary, table)
+        wanted: Sequence[str] = known.names
         if names is not None:
-            known = set(wanted)
-            wanted = [name for name in names if name in known]
+            wanted = [name for name in names if name in known.names]
         condition: Condition = Test(path, Operator.IN, tuple(ids))
-        columns = tuple(dictionary.path(table, name) for name in wanted)
+        readable = frozenset(known.readable)
+        columns = tuple(dictionary.path(table, name) for name in wanted if name in readable)
         plan = transaction.restrict(ReadPlan(table=table, columns=columns, condition=condition))
         spread = plans.spread(plan, wanted if names is None else names)
         have = [column.name for column in plan.columns]

@@ -4,30 +4,43 @@ from __future__ import annotations
 
 from weakref import WeakKeyDictionary
 
+from msgspec import Struct
+
 from midspan.dictionary import Dictionary, Field, Storage, Table
 from midspan.sandbox import JsonValue
 
 HASHED = "password"
-"""The type of secrets that nobody reads, scripts included; they compare, the instance checks."""
+"""The type of secrets that nobody reads, scripts included: the instance compares them."""
+
+
+class Columns(Struct, frozen=True):
+    """The stored fields in the order of rows, and the places of those that stay empty there."""
+
+    names: tuple[str, ...]
+    hidden: tuple[int, ...]
+
+    @property
+    def readable(self) -> list[str]:
+        """The names of the columns whose values are read."""
+        return [name for place, name in enumerate(self.names) if place not in self.hidden]
+
+
 _descriptions: WeakKeyDictionary[Dictionary, dict[str, JsonValue]] = WeakKeyDictionary()
-_columns: WeakKeyDictionary[Dictionary, dict[str, tuple[str, ...]]] = WeakKeyDictionary()
+_columns: WeakKeyDictionary[Dictionary, dict[str, Columns]] = WeakKeyDictionary()
 
 
-def columns_of(dictionary: Dictionary, table: str) -> tuple[str, ...]:
-    """Return the names of the fields whose values scripts read, in the order of their rows.
-
-    Remembered for the dictionary.
+def columns_of(dictionary: Dictionary, table: str) -> Columns:
+    """Return the columns of a table's rows as scripts get them, remembered for the dictionary.
 
     Raises:
         InvalidTable: there is no such table.
     """
     known = _columns.setdefault(dictionary, {})
     if table not in known:
-        known[table] = tuple(
-            name
-            for name, field in dictionary.table(table).fields.items()
-            if field.storage is not Storage.NONE and field.type != HASHED
-        )
+        fields = dictionary.table(table).fields
+        names = tuple(name for name, one in fields.items() if one.storage is not Storage.NONE)
+        hidden = tuple(place for place, name in enumerate(names) if fields[name].type == HASHED)
+        known[table] = Columns(names, hidden)
     return known[table]
 
 
@@ -54,7 +67,7 @@ def _description(dictionary: Dictionary, table: Table) -> JsonValue:
         "parent": table.parent,
         "ancestors": list(dictionary.ancestors(table.name)),
         "classes": list(table.classes),
-        "columns": list(columns_of(dictionary, table.name)),
+        "columns": list(columns_of(dictionary, table.name).names),
         "fields": {field.name: _field(field) for field in table.fields.values()},
     }
 

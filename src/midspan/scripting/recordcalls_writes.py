@@ -117,7 +117,10 @@ class WriteCalls:
             raise
         except MidspanError as error:
             return _refused(error)
-        return {"row": [applied.values.get(name) or None for name in columns]}
+        row: list[JsonValue] = [applied.values.get(name) or None for name in columns.names]
+        for place in columns.hidden:
+            row[place] = None
+        return {"row": row}
 
     def _write_many(self, wanted: Write, operation: Operation) -> JsonValue:
         """Change all matching rows in one transaction; a condition that was dropped refuses all."""

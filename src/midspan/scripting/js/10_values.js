@@ -29,7 +29,10 @@ function describe(name) {
     table = __host('table.describe', [name]);
     if (table !== null) {
       table.index = create(null);
-      table.columns.forEach((column, position) => { table.index[column] = position; });
+      table.columns.forEach((column, position) => {
+        // Nobody reads hashed passwords, whatever a row brings.
+        if (table.fields[column].type !== 'password') table.index[column] = position;
+      });
       table.fields = Object.assign(create(null), table.fields);
     }
     described.set(name, table);
