@@ -1,17 +1,24 @@
 // The first text of every context: how scripts are run, reported and connected to the host.
 //
-// It is evaluated before the prelude and gets two native functions: `raw(json) -> json` makes a host
-// call and waits, `stop(stack)` tells the worker that the parent wants the run to end. Neither they
-// nor anything here can be reached from a script. Everything is captured before user code exists, so
-// that a script which redefines JSON or Promise harms only itself.
-(function (raw, stop) {
+// It is evaluated before the prelude and gets three native functions: `raw(json) -> json` makes a host
+// call and waits, `stop(stack)` tells the worker that the parent wants the run to end,
+// `rewrite(kind, text, line, old)` gives a text the form in which it runs. Neither they nor anything
+// here can be reached from a script. Everything is captured before user code exists, so that a script
+// which redefines JSON or Promise harms only itself.
+(function (raw, stop, rewrite, rewrites) {
   'use strict';
   const { parse, stringify } = JSON;
-  const { defineProperty, keys, prototype: { hasOwnProperty } } = Object;
+  const {
+    defineProperty, getPrototypeOf, keys, setPrototypeOf, prototype: { hasOwnProperty },
+  } = Object;
   const { apply } = Reflect;
   const text = String;
   const evaluate = eval; // called by this name it is the global, sloppy eval
   const ErrorClass = Error;
+  const SyntaxErrorClass = SyntaxError;
+  const join = apply.bind(undefined, Array.prototype.join);
+  const sliceText = apply.bind(undefined, String.prototype.slice);
+  const indexOf = apply.bind(undefined, String.prototype.indexOf);
   const then = Promise.prototype.then;
   const root = globalThis;
   const hosted = new WeakMap();
@@ -39,6 +46,7 @@
     const reply = parse(raw(stringify([text(name), args === undefined ? [] : args])));
     if (hasOwn(reply, 'v')) return reply.v;
     if (hasOwn(reply, 'e')) throw hostError(reply.e);
+    if (hasOwn(reply, 'x')) return evaluate(code(reply.x.text, 'script', reply.x.line, reply.x.old));
     const error = new ErrorClass('the run was stopped');
     stop(text(error.stack));
     throw error;
@@ -47,6 +55,77 @@
   function hasOwn(object, name) {
     return apply(hasOwnProperty, object, [name]);
   }
+
+  let resolve; // gets the names that a text uses and does not declare, before it runs
+
+  // The form in which a text runs; the names that it uses are known from then on.
+  function code(source, kind, line, old) {
+    if (typeof source !== 'string') return source;
+    const made = rewrite(kind, join([source], ['']), line, old); // joined, a text has one piece
+    if (made[0] === '!') throw syntaxError(parse(sliceText(made, [1])));
+    const end = indexOf(made, ['\n']);
+    meet(sliceText(made, [1, end]));
+    return sliceText(made, [end + 1]);
+  }
+
+  function syntaxError({ message, stack }) {
+    const error = new SyntaxErrorClass(message);
+    if (stack === undefined) return error;
+    const all = `${stack}\n${error.stack}`;
+    defineProperty(error, 'stack', { value: all, writable: true, configurable: true });
+    return error;
+  }
+
+  function meet(names) {
+    if (resolve !== undefined && names !== '[]') resolve(parse(names));
+  }
+
+  // `Function` and its kin compile text as well. They stay the only way from a function to them.
+  function compilers() {
+    const kinds = [
+      ['function', function () {}], ['function*', function* () {}],
+      ['async function', async function () {}], ['async function*', async function* () {}],
+    ];
+    for (const [words, sample] of kinds) {
+      const prototype = getPrototypeOf(sample);
+      const original = prototype.constructor;
+      const compile = (args) => {
+        const last = args.length - 1;
+        const parameters = [];
+        for (let at = 0; at < last; at++) parameters[at] = text(args[at]);
+        const body = last < 0 ? '' : text(args[last]);
+        const source = `(${words} anonymous(${join(parameters, [','])}\n) {\n${body}\n})`;
+        return evaluate(code(source, 'function', 0, false));
+      };
+      const replacement = new Proxy(original, {
+        apply: (_, __, args) => compile(args),
+        construct(_, args, target) {
+          const made = compile(args);
+          if (target !== replacement) setPrototypeOf(made, target.prototype);
+          return made;
+        },
+      });
+      defineProperty(prototype, 'constructor', { value: replacement });
+      if (original.name === 'Function') {
+        defineProperty(root, 'Function', { value: replacement, writable: true, configurable: true });
+      }
+    }
+  }
+
+  if (rewrites) {
+    compilers();
+    const own = {
+      __ms_code: (source) => code(source, 'eval', 0, false),
+      __ms_eval: (source) => evaluate(code(source, 'eval', 0, false)),
+    };
+    for (const name of keys(own)) defineProperty(root, name, { value: own[name] });
+  }
+
+  // What the prelude may do with the engine itself.
+  const engine = {
+    evaluate: (source) => evaluate(code(source, 'script', 0, false)),
+    onNames(listener) { resolve = listener; },
+  };
 
   let value;
   let failed = false;
@@ -75,11 +154,12 @@
     }
   }
 
-  function run(source, json) {
+  function run(source, json, names) {
     value = undefined;
     failed = false;
     try {
       set(json);
+      meet(names);
       value = evaluate(source);
     } catch (error) {
       settle(error, true);
@@ -153,5 +233,5 @@
     return described;
   }
 
-  return { host, run, finish, report };
+  return { host, engine, run, finish, report };
 })

@@ -17,6 +17,7 @@ import _quickjs  # type: ignore[import-not-found, unused-ignore]
 
 from midspan.sandbox import frames
 from midspan.sandbox.gauge import Gauge
+from midspan.sandbox.rewriter import Columns, Refused, Rewriter, Rewritten
 
 _HANDLER = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 _SPARE_MEMORY = 4 * 1024 * 1024
@@ -118,6 +119,7 @@ class Means(NamedTuple):
     """
 
     interrupts: Interrupts
+    rewriter: Rewriter
     gauge: Gauge
     size_at_start: int
     call: Callable[[str], str]
@@ -139,19 +141,27 @@ class Engine:
         self._context.set_max_stack_size(setup.stack)
         self._address = means.interrupts.install(self._context)
         means.interrupts.reset_stack(self._address)
+        self._columns = Columns()
+        self._old = False
         (first_line, bootstrap), *prelude = setup.prelude
-        self._context.add_callable("raw", means.call)
-        self._context.add_callable("stop", means.stop)
-        primitives = self._context.get("raw"), self._context.get("stop")
-        self._context.eval("delete globalThis.raw; delete globalThis.stop")
-        parts = self._context.eval(_pad(first_line, bootstrap))(*primitives)
+        natives = {"raw": means.call, "stop": means.stop, "rewrite": self._rewrite_for_script}
+        for name, function in natives.items():
+            self._context.add_callable(name, function)
+        primitives = [self._context.get(name) for name in natives]
+        for name in natives:
+            self._context.eval(f"delete globalThis.{name}")
+        parts = self._context.eval(_pad(first_line, bootstrap))(
+            *primitives, means.rewriter.is_active
+        )
         self._context.set("parts", parts)
-        host, self._run, self._finish, self._report = (
-            self._context.eval(f"parts.{name}") for name in ("host", "run", "finish", "report")
+        names = ("host", "engine", "run", "finish", "report")
+        host, engine, self._run, self._finish, self._report = (
+            self._context.eval(f"parts.{name}") for name in names
         )
         self._context.eval("delete globalThis.parts")
         for line, text in prelude:
-            self._context.eval(_pad(line, f"(function (__host) {{{text}\n}})"))(host)
+            make = self._context.eval(_pad(line, f"(function (__host, __engine) {{{text}\n}})"))
+            make(host, engine)
 
     def run(self, order: frames.RunOrder) -> str:
         """Run one script and the microtasks it leaves; return its value as JSON, '' for undefined.
@@ -176,13 +186,13 @@ class Engine:
             reason = self._interrupts.reason()
             if reason is None and text.startswith(("null", "InternalError: out of memory")):
                 reason = frames.MEMORY
-            raise RunFailed(reason or frames.ENGINE, text) from None
+            raise RunFailed(reason or frames.ENGINE, self._columns.restore(text)) from None
         except MemoryError:
             raise RunFailed(frames.MEMORY, "out of memory") from None
 
     def _evaluate(self, order: frames.RunOrder) -> str:
-        source = _pad(order.first_line, order.text)
-        failed = self._run(source, order.variables.decode())
+        source = self._rewrite(order)
+        failed = self._run(source.text, order.variables.decode(), source.names)
         while self._context.execute_pending_job():
             self._check(order.wall)
         if self._interrupts.stopped:
@@ -192,8 +202,31 @@ class Engine:
         described = self._report()
         if described:
             short = self._is_short(order.memory)
-            raise RunFailed(frames.SHORT if short else frames.THROWN, described)
+            kind = frames.SHORT if short else frames.THROWN
+            raise RunFailed(kind, self._columns.restore(described))
         return str(result)
+
+    def _rewrite(self, order: frames.RunOrder) -> Rewritten:
+        self._old = bool(order.flags & frames.ES5)
+        try:
+            made = self._means.rewriter.rewrite(order.text, "script", old=self._old)
+        except Refused as refused:
+            raise RunFailed(frames.THROWN, refused.at(order.first_line)) from None
+        self._columns.note(order.first_line, made.edits)
+        return made._replace(text=_pad(order.first_line, made.text))
+
+    def _rewrite_for_script(self, kind: str, text: str, line: float, old: bool) -> str:
+        """Return ``=``, names, a line feed and the text for ``eval`` and its like, else ``!``."""
+        first_line = int(line)  # the engine has one kind of numbers
+        try:
+            made = self._means.rewriter.rewrite(text, kind, old=bool(old) or self._old)
+        except Refused as refused:
+            return "!" + (refused.at(first_line) if first_line else refused.described)
+        except (_quickjs.JSException, MemoryError):  # its time ends as well, or its memory
+            return '!{"message":"the text is too large"}'
+        if first_line:
+            self._columns.note(first_line, made.edits)
+        return f"={made.names}\n{_pad(first_line or 1, made.text)}"
 
     def _check(self, wall: float) -> None:
         reason = self._interrupts.reason()

@@ -24,7 +24,8 @@ class Failure:
     ``line`` and ``column`` count from 1 and are None when the engine does not know them: a
     thrown value that is no ``Error`` has no position, nor has a worker that had to be killed.
     ``stack`` has one frame a line, innermost first. ``thrown`` is the JSON form of the thrown
-    value; an ``Error`` is ``{"name", "message"}`` and its own enumerable properties.
+    value; an ``Error`` is ``{"name", "message"}`` and its own enumerable properties. ``source`` is
+    the text of the line, shortened; only for texts that do not compile.
     """
 
     script: str
@@ -33,6 +34,7 @@ class Failure:
     column: int | None = None
     stack: str = ""
     thrown: JsonValue = None
+    source: str = ""
 
 
 class ScriptError(MidspanError):
@@ -48,6 +50,8 @@ class ScriptError(MidspanError):
     def __init__(self, failure: Failure, *, hint: str | None = None) -> None:
         place = f"{failure.script}; line {failure.line}" if failure.line else failure.script
         detail = place if failure.line else f"{place}; line unknown"
+        if failure.source:
+            detail += f": {failure.source}"
         super().__init__(failure.text, detail=detail, hint=hint)
         self.failure = failure
         self.script = failure.script

@@ -30,6 +30,7 @@ _TOO_LARGE = {
     ("RangeError", "BigInt is too large"),
 }
 _LONGEST_TEXT = 16_384
+_LONGEST_LINE = 120
 _MEMORY_HINT = "Work through large data in parts, or raise the memory limit for scripts."
 _TIME_HINT = "Look for a loop that does not end, or give the work to a scheduled job."
 
@@ -94,8 +95,18 @@ def _thrown(
         failure = _failure(script, words, trace, thrown=value)
         return ScriptMemoryExceeded(failure, hint=_MEMORY_HINT), number
     if known[0] == "SyntaxError" and not trace.function:
-        return ScriptSyntaxError(failure), number
+        return ScriptSyntaxError(_with_source(failure, lines)), number
     return ScriptError(failure), number
+
+
+def _with_source(failure: Failure, lines: LineMap) -> Failure:
+    if not failure.line:
+        return failure
+    source = lines.line_of(failure.script, failure.line).strip()
+    if len(source) > _LONGEST_LINE:
+        at = max(0, (failure.column or 1) - _LONGEST_LINE // 2)
+        source = f"{source[at : at + _LONGEST_LINE]}…"
+    return replace(failure, source=source)
 
 
 def _failure(script: Script, text: str, trace: Trace, *, thrown: JsonValue = None) -> Failure:

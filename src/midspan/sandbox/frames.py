@@ -21,7 +21,7 @@ HELLO, BROKEN, CALL, DONE, FAILED = b"H", b"B", b"C", b"D", b"F"
 # others comes the engine's plain text: time, processor time, ended by the parent, heap, others.
 THROWN, SHORT, WALL, CPU, STOPPED, MEMORY, ENGINE = b"t", b"n", b"w", b"c", b"s", b"m", b"x"
 
-FRESH, DISCARD = 1, 2
+FRESH, DISCARD, ES5 = 1, 2, 4
 
 _HEADER = Struct("!cI")
 _RUN = Struct("!BIddQII")
@@ -51,13 +51,17 @@ class Usage(NamedTuple):
 
 
 class Setup(NamedTuple):
-    """What a worker needs to know before its first script."""
+    """What a worker needs to know before its first script.
+
+    ``rewriter`` is the JavaScript that makes operators of scripts, empty for none.
+    """
 
     memory: int
     stack: int
     depth: int
     cpu: int
     parent: int
+    rewriter: str
     prelude: list[tuple[int, str]]
 
 
@@ -113,7 +117,7 @@ def pack_setup(setup: Setup) -> bytes:
     """Return the body of an INIT message."""
     numbers = (setup.memory, setup.stack, setup.depth, setup.cpu, setup.parent)
     parts = [_INIT.pack(*numbers)]
-    for first_line, text in setup.prelude:
+    for first_line, text in [(0, setup.rewriter), *setup.prelude]:
         raw = text.encode()
         parts += [Struct("!II").pack(first_line, len(raw)), raw]
     return b"".join(parts)
@@ -130,4 +134,5 @@ def unpack_setup(body: bytes) -> Setup:
         prelude.append((first_line, body[at : at + length].decode()))
         at += length
     memory, stack, depth, cpu, parent = _INIT.unpack_from(body)
-    return Setup(memory, stack, depth, cpu, parent, prelude)
+    (_, rewriter), *texts = prelude
+    return Setup(memory, stack, depth, cpu, parent, rewriter, texts)

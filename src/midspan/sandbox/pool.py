@@ -60,6 +60,9 @@ class SandboxPool:
     ``function (__host)``, so its own variables are private; what scripts shall see it puts on
     ``globalThis``. ``__host(name, args)`` calls the session's host; only the prelude can reach it,
     and it should capture what it uses (``JSON``, ``Object``...) since scripts may replace them.
+    ``__engine`` has ``evaluate(text)`` and ``onNames(function)``, see bootstrap.js. With
+    ``operators`` scripts are rewritten (rewrite.js), and the prelude has to define the functions
+    that take the place of their operators.
 
     The first worker starts with ``start`` or the first session, and further ones, ahead of need, up
     to ``size``; starting takes about a tenth of a second. ``limits`` hold for all sessions.
@@ -73,6 +76,7 @@ class SandboxPool:
         limits: Limits = _DEFAULT_LIMITS,
         clock: Clock | None = None,
         options: PoolOptions | None = None,
+        operators: bool = False,
     ) -> None:
         if size < 1:
             raise ValueError("a sandbox pool needs at least one worker")
@@ -81,6 +85,7 @@ class SandboxPool:
         self._limits = limits
         self._clock = clock or SystemClock()
         self._options = options or PoolOptions()
+        self._operators = operators
         self._changed = threading.Condition()
         self._idle: list[WorkerProcess] = []
         self._busy: set[WorkerProcess] = set()
@@ -259,7 +264,7 @@ class SandboxPool:
         worker: WorkerProcess | None = None
         failure: SandboxUnavailable | None = None
         try:
-            worker = WorkerProcess(self._limits, self._prelude)
+            worker = WorkerProcess(self._limits, self._prelude, operators=self._operators)
             worker.greet()
         except SandboxUnavailable as error:
             failure = error

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 
 from midspan.sandbox import frames
@@ -20,12 +21,13 @@ from midspan.sandbox.values import Limits, Script
 
 _HERE = Path(__file__).parent
 _BOOTSTRAP = Script("midspan:bootstrap", (_HERE / "bootstrap.js").read_text(encoding="utf-8"))
+_REWRITER = ("vendored/acorn.js", "rewrite.js")
 _START_TIMEOUT = timedelta(seconds=20)
 _MIB = 1024 * 1024
 _CHUNK = 256 * 1024
 
 # The packages above the worker's modules are stand-ins without content, so that a worker imports
-# four small files and not the instance; sys.path gains the folder of the engine at its end.
+# a few small files and not the instance; sys.path gains the folder of the engine at its end.
 _MAIN = """
 import sys
 descriptor, here, engine = sys.argv[1:]
@@ -36,6 +38,12 @@ sys.path.append(engine)
 from midspan.sandbox.worker import main
 main(int(descriptor))
 """
+
+
+@cache
+def rewriter() -> str:
+    """Return the program that makes operators of scripts: the parser and ``rewrite.js``."""
+    return "\n".join((_HERE / name).read_text(encoding="utf-8") for name in _REWRITER)
 
 
 class WorkerGone(Exception):
@@ -49,8 +57,12 @@ class WorkerProcess:
     thread that started it ends.
     """
 
-    def __init__(self, limits: Limits, prelude: Sequence[Script]) -> None:
+    def __init__(
+        self, limits: Limits, prelude: Sequence[Script], *, operators: bool = False
+    ) -> None:
         """Start the process; ``greet`` waits until it is ready.
+
+        With ``operators`` scripts are rewritten before they run.
 
         Raises:
             SandboxUnavailable: the engine is not installed or the process cannot be started.
@@ -64,6 +76,7 @@ class WorkerProcess:
         self.tainted = False
         self.timed_out = False
         self._prelude = [_BOOTSTRAP, *prelude]
+        self._rewriter = rewriter() if operators else ""
         self._first_size = 0
         self._cpu_budget = int(600 + 20 * limits.cpu.total_seconds())
         self._killing = threading.Lock()
@@ -92,6 +105,7 @@ class WorkerProcess:
             depth=self.limits.depth,
             cpu=self._cpu_budget,
             parent=os.getpid(),
+            rewriter=self._rewriter,
             prelude=[(self.lines.place(script), script.text) for script in self._prelude],
         )
         self._socket.settimeout(_START_TIMEOUT.total_seconds())

@@ -92,7 +92,7 @@ class SandboxSession:
         if fresh or self._depth:
             lines = self._worker.lines.copy()
         values = self._encode(script, variables or {})
-        flags = frames.FRESH * fresh | frames.DISCARD * discard
+        flags = frames.FRESH * fresh | frames.DISCARD * discard | frames.ES5 * script.es5
         with self._running() as wall:
             order = frames.RunOrder(
                 flags,
@@ -153,7 +153,7 @@ class SandboxSession:
             while True:
                 tag, body = worker.receive()
                 if tag == frames.CALL:
-                    worker.send(frames.REPLY, self._serve(body, host))
+                    worker.send(frames.REPLY, self._serve(body, host, lines))
                 elif tag == frames.DONE:
                     worker.note(frames.unpack_outcome(body)[0])
                     return _value(frames.unpack_outcome(body)[1])
@@ -173,14 +173,14 @@ class SandboxSession:
             worker.kill()  # its script would wait for an answer that never comes
             raise
 
-    def _serve(self, body: bytes, host: Host) -> bytes:
+    def _serve(self, body: bytes, host: Host, lines: LineMap) -> bytes:
         self._calls += 1
         if self._calls > self._limits.host_calls:
             return self._stop("calls")
         worker, deadline = self._worker, self._worker.deadline
         worker.deadline = None  # it only waits; the host's own limits count now
         try:
-            reply = self._answer(body, host)
+            reply = self._answer(body, host, lines)
         finally:
             now = self._clock.monotonic()
             worker.deadline = deadline
@@ -194,11 +194,11 @@ class SandboxSession:
         self._worker.tainted = True
         return _STOP
 
-    def _answer(self, body: bytes, host: Host) -> bytes:
+    def _answer(self, body: bytes, host: Host, lines: LineMap) -> bytes:
         try:
             match jsontext.decode(body):
                 case [str(name), list(arguments)]:
-                    reply = jsontext.encode(host(name, arguments))
+                    reply = _reply(host(name, arguments), lines)
                 case _:
                     raise TypeError("a host call takes a name and an array of arguments")
             if len(reply) > self._limits.memory:
@@ -207,7 +207,7 @@ class SandboxSession:
             if self._worker.gone:
                 raise WorkerGone("ended during a host call") from error
             return self._report(error)
-        return b'{"v":' + reply + b"}"
+        return reply
 
     def _report(self, error: Exception) -> bytes:
         self._raised.append(error)
@@ -238,6 +238,14 @@ class SandboxSession:
 
     def _crash(self, script: Script, text: str) -> ScriptCrashed:
         return ScriptCrashed(Failure(script.name, text), hint="Run it again in a new session.")
+
+
+def _reply(value: JsonValue | Script, lines: LineMap) -> bytes:
+    if not isinstance(value, Script):
+        return b'{"v":' + jsontext.encode(value) + b"}"
+    text = value.text.encode(errors="replace").decode()
+    order: JsonValue = {"line": lines.place(value), "text": text, "old": value.es5}
+    return b'{"x":' + jsontext.encode(order) + b"}"
 
 
 def _value(text: bytes) -> JsonValue:

@@ -80,6 +80,14 @@ class LineMap:
             self._starts.append(line + script.text.count("\n") + 3)
         return line
 
+    def line_of(self, name: str, line: int) -> str:
+        """Return a line of the newest text that is called ``name``; empty when there is none."""
+        for script in reversed(self._scripts):
+            if script.name == name:
+                texts = script.text.split("\n")
+                return texts[line - 1] if 0 < line <= len(texts) else ""
+        return ""
+
     def read(self, stack: str) -> Trace:
         """Return ``stack`` with names and own lines, innermost first.
 

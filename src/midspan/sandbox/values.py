@@ -9,9 +9,11 @@ from typing import TypeAlias
 
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 
-Host: TypeAlias = Callable[[str, list[JsonValue]], JsonValue]
+Host: TypeAlias = "Callable[[str, list[JsonValue]], JsonValue | Script]"
 """A synchronous call from a script into the instance: name and arguments to a JSON value.
 
+When it returns a ``Script``, that is run in the global scope of the caller, and the call's value is
+the script's completion value.
 It runs in the thread that called ``SandboxSession.run`` and may raise; what it raises becomes a
 JavaScript ``Error`` with ``message``, ``getMessage()`` and ``code``.
 """
@@ -24,11 +26,13 @@ class Script:
     """A text to run and the name under which errors report it.
 
     The name is the place a person can open, such as
-    ``sys_ws_operation.<sys_id>.operation_script``.
+    ``sys_ws_operation.<sys_id>.operation_script``. With ``es5`` newer syntax is refused, by pools
+    that rewrite.
     """
 
     name: str
     text: str
+    es5: bool = False
 
 
 @dataclass(frozen=True)

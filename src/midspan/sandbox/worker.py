@@ -17,6 +17,7 @@ import _quickjs  # type: ignore[import-not-found, unused-ignore]
 from midspan.sandbox import frames, lockdown
 from midspan.sandbox.engine import Engine, Interrupts, Means, RunFailed
 from midspan.sandbox.gauge import Gauge
+from midspan.sandbox.rewriter import STACKS, Rewriter
 
 _SPARES = 2
 _MIB = 1024 * 1024
@@ -35,7 +36,10 @@ class Worker:
         self._setup = setup
         self._interrupts = Interrupts()
         self._gauge = gauge
-        self._means = Means(self._interrupts, gauge, gauge.resident(), self._call, self._stop)
+        self._rewriter = Rewriter(setup.rewriter, self._interrupts, setup.memory, setup.stack)
+        self._means = Means(
+            self._interrupts, self._rewriter, gauge, gauge.resident(), self._call, self._stop
+        )
         self._spares: list[Engine] = []
         self._shared: Engine | None = None
         self._stack_at_stop = ""
@@ -45,13 +49,14 @@ class Worker:
         self._poll.register(descriptor, select.POLLIN)
 
     def prepare(self) -> None:
-        """Prove the engine and build the first context.
+        """Prove the engine, build the rewriter and the first context.
 
         Raises:
             RuntimeError: the engine cannot be interrupted.
             _quickjs.JSException: the prelude threw.
         """
         self._interrupts.prove()
+        self._rewriter.prepare()
         self._spares.append(self._build())
 
     def serve(self) -> NoReturn:
@@ -166,7 +171,7 @@ def main(descriptor: int) -> None:
     ended = _thread.allocate_lock()
     ended.acquire()
     # A thread, because only a thread's stack can be given the size that nested runs need.
-    _thread.stack_size((setup.depth + 1) * setup.stack + 8 * _MIB)
+    _thread.stack_size((setup.depth + 1 + STACKS) * setup.stack + 8 * _MIB)
     _thread.start_new_thread(_live, (descriptor, setup, user))
     ended.acquire()
 

@@ -38,7 +38,14 @@ def open_pool(
     options: PoolOptions | None = None,
 ) -> SandboxPool:
     """Return a pool whose workers know the objects of this package; whoever opens it closes it."""
-    return SandboxPool(size=size, prelude=(prelude(),), limits=limits, clock=clock, options=options)
+    return SandboxPool(
+        size=size,
+        prelude=(prelude(),),
+        limits=limits,
+        clock=clock,
+        options=options,
+        operators=True,
+    )
 
 
 class ScriptSession:

@@ -1,5 +1,4 @@
 // What the other files share: captured built-ins, texts of values, descriptions of tables.
-'use strict';
 const { apply: applyTo, get: reflectGet, set: reflectSet } = Reflect;
 const { create, defineProperty, defineProperties, freeze } = Object;
 const { isArray } = Array;
