@@ -45,6 +45,7 @@ from midspan.records import (
 )
 from midspan.rules import PARTS, BusinessRules
 from midspan.scripting import ScriptRunner, open_pool
+from midspan.scripting.includes import PARTS as SCRIPT_PARTS
 from midspan.scripting.messagecalls import MessageCalls
 from midspan.scripting.services import SERVICES
 from midspan.security import Identities, Passwords, master_key
@@ -80,7 +81,9 @@ class Instance:
         fresh = _copy_template(settings)
         self.database: Database = _open(settings)
         self.passwords = Passwords()
-        self.holder = SnapshotHolder(self.database, self.clock, (SERVICES, *PARTS, FLOWS))
+        self.holder = SnapshotHolder(
+            self.database, self.clock, (SERVICES, *SCRIPT_PARTS, *PARTS, FLOWS)
+        )
         with alone(self.database):
             if is_empty(self.database):
                 _install(self.database, self.clock, self.ids)

@@ -1,6 +1,6 @@
 """Server-side scripts: the runner, the objects scripts see, and what their writes belong to."""
 
-from midspan.scripting.prelude import prelude, prepare
+from midspan.scripting.prelude import prelude
 from midspan.scripting.rest import RestReply, RestRequest, serve
 from midspan.scripting.runner import ScriptRunner, ScriptSession, open_pool
 from midspan.scripting.unit import Enclosed, PerWrite, Unit
@@ -19,6 +19,5 @@ __all__ = [
     "View",
     "open_pool",
     "prelude",
-    "prepare",
     "serve",
 ]

@@ -1,4 +1,4 @@
-"""The JavaScript that makes up the objects scripts see, and the gate all script text passes."""
+"""The JavaScript that makes up the objects scripts see."""
 
 from __future__ import annotations
 
@@ -18,11 +18,3 @@ def prelude() -> Script:
         (file for file in folder.iterdir() if file.name.endswith(".js")), key=lambda file: file.name
     )
     return Script(PRELUDE, "".join(file.read_text(encoding="utf-8") for file in files))
-
-
-def prepare(script: Script) -> str:
-    """Return the text of a script as it is given to the engine.
-
-    Every text that runs comes through here; lines keep their numbers.
-    """
-    return script.text

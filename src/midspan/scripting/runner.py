@@ -16,8 +16,11 @@ from midspan.sandbox import (
     SandboxPool,
     SandboxSession,
     Script,
+    ScriptError,
 )
-from midspan.scripting.prelude import prelude, prepare
+from midspan.scripting.explain import explained
+from midspan.scripting.includes import IncludeCalls
+from midspan.scripting.prelude import prelude
 from midspan.scripting.recordcalls import RecordCalls
 from midspan.scripting.systemcalls import SystemCalls
 from midspan.scripting.unit import Unit
@@ -79,7 +82,9 @@ class ScriptSession:
         self._names: list[str] = []
         self._views: Mapping[str, View] = {}
         self._served: dict[str, tuple[View, int, int]] = {}
+        self._includes = IncludeCalls(unit, self._lend, self._running)
         self._calls: dict[str, Callable[..., Any]] = {
+            **self._includes.calls(),
             **RecordCalls(unit, self._lend).calls(),
             **SystemCalls(unit, self._lend, self._running).calls(),
             "view.open": self._open_view,
@@ -113,12 +118,17 @@ class ScriptSession:
         self._names.append(script.name)
         try:
             return self._sandbox.run(
-                Script(script.name, prepare(script)),
+                self._includes.prepare(script),
                 variables,
                 host=self._answer_call,
                 fresh=self._nested,
                 discard=discard,
             )
+        except ScriptError as error:
+            other = explained(error, self._includes.names())
+            if other is error:
+                raise
+            raise other from error.__cause__
         finally:
             self._names.pop()
             self._views, self._calls = former_views, former_calls
@@ -144,11 +154,11 @@ class ScriptSession:
             transaction.locals.setdefault(_SESSION, self._sandbox)
             yield transaction
 
-    def _answer_call(self, name: str, arguments: list[JsonValue]) -> JsonValue:
+    def _answer_call(self, name: str, arguments: list[JsonValue]) -> JsonValue | Script:
         call = self._calls.get(name)
         if call is None:
             raise InvalidRequest(f"There is no host call {name!r}")
-        value: JsonValue = call(*arguments)
+        value: JsonValue | Script = call(*arguments)
         return value
 
     def _running(self) -> str:

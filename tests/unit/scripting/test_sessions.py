@@ -28,7 +28,6 @@ from midspan.scripting import (
     RecordView,
     ScriptRunner,
     prelude,
-    prepare,
     recordcalls_plans,
     recordcalls_rows,
 )
@@ -232,10 +231,9 @@ def test_limits_of_one_run(instance: Instance, runner: ScriptRunner) -> None:
     assert caught.value.line == 2
 
 
-def test_the_prelude_is_one_text_and_prepare_keeps_lines() -> None:
+def test_the_prelude_is_one_strict_text() -> None:
     assert prelude().text.count("'use strict'") == 1
-    text = "a\n\nb"
-    assert prepare(Script("s", text)).count("\n") == text.count("\n")
+    assert prelude().text.startswith("'use strict'")
 
 
 @pytest.mark.parametrize(

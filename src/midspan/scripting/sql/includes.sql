@@ -1,0 +1,10 @@
+-- name: includes
+SELECT include.sys_id, include.name, scope.scope, include.access, include.script
+FROM sys_script_include include LEFT JOIN sys_scope scope ON scope.sys_id = include.sys_scope
+WHERE include.active = ? ORDER BY include.name, include.sys_id
+
+-- name: scopes
+SELECT scope FROM sys_scope WHERE scope IS NOT NULL
+
+-- name: modes
+SELECT "table", id, use_es_latest FROM sys_es_latest_script
