@@ -28,6 +28,7 @@ import flat
 import latency
 import orjson
 import processes
+import scripts
 from processes import Server
 from report import Figure, table
 
@@ -54,6 +55,7 @@ class Options:
     connections: int
     starts: int
     events: int
+    scripts: int
     databases: tuple[str, ...]
     flat: int = 0
 
@@ -66,6 +68,7 @@ class Results:
     memory: list[dict[str, Any]] = field(default_factory=list)
     starts: dict[str, Any] = field(default_factory=dict)
     latencies: list[latency.Latency] = field(default_factory=list)
+    scripts: list[scripts.ScriptFigure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     loops: list[float] = field(default_factory=list)
     """Milliseconds of every calibration loop."""
@@ -91,6 +94,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.events:
         _say(f"the demo's set-up, {options.events} events of each kind, spaced and as a burst …")
         results.latencies = latency.measure(options.events)
+    if options.scripts:
+        _say(f"server-side scripts beside the bare engine, {options.scripts} rounds …")
+        results.scripts = scripts.measure(options.scripts)
     _print(results, options)
     if file:
         found = {"machine": _machine(), "options": asdict(options), **asdict(results)}
@@ -122,6 +128,7 @@ def _options(arguments: Sequence[str] | None) -> tuple[Options, str]:
     add("--starts", type=int, default=STARTS, help="starts of serve --ephemeral")
     add("--events", type=int, default=60, help="of each kind in the demo's set-up; 0 for none")
     add("--flat", type=int, default=0, help="only: costs in a table of so many rows and of 10,000")
+    add("--scripts", type=int, default=5, help="rounds of server-side scripts; 0 for none")
     add("--json", default="", help="write all figures to this file")
     given = parser.parse_args(arguments)
     names = ("sqlite", "postgresql") if given.database == "both" else (given.database,)
@@ -132,6 +139,7 @@ def _options(arguments: Sequence[str] | None) -> tuple[Options, str]:
         connections=given.connections,
         starts=given.starts,
         events=given.events,
+        scripts=given.scripts,
         databases=names,
         flat=given.flat,
     )
@@ -342,6 +350,8 @@ def _print(results: Results, options: Options) -> None:
     )
     if results.latencies:
         _say(f"\n{latency.report(results.latencies)}")
+    if results.scripts:
+        _say(f"\n{scripts.report(results.scripts)}")
 
 
 def _machine() -> str:

@@ -17,6 +17,7 @@ import _quickjs  # type: ignore[import-not-found, unused-ignore]
 
 from midspan.sandbox import frames
 from midspan.sandbox.gauge import Gauge
+from midspan.sandbox.programs import Programs
 from midspan.sandbox.rewriter import Columns, Refused, Rewriter, Rewritten
 
 _HANDLER = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
@@ -120,6 +121,7 @@ class Means(NamedTuple):
 
     interrupts: Interrupts
     rewriter: Rewriter
+    programs: Programs
     gauge: Gauge
     size_at_start: int
     call: Callable[[str], str]
@@ -143,25 +145,22 @@ class Engine:
         means.interrupts.reset_stack(self._address)
         self._columns = Columns()
         self._old = False
-        (first_line, bootstrap), *prelude = setup.prelude
         natives = {"raw": means.call, "stop": means.stop, "rewrite": self._rewrite_for_script}
         for name, function in natives.items():
             self._context.add_callable(name, function)
         primitives = [self._context.get(name) for name in natives]
-        for name in natives:
-            self._context.eval(f"delete globalThis.{name}")
-        parts = self._context.eval(_pad(first_line, bootstrap))(
-            *primitives, means.rewriter.is_active
+        self._context.eval(
+            "delete globalThis.raw; delete globalThis.stop; delete globalThis.rewrite"
         )
-        self._context.set("parts", parts)
+        bootstrap = means.programs.function(self._context, 0)
+        self._context.set("parts", bootstrap(*primitives, means.rewriter.is_active))
         names = ("host", "engine", "run", "finish", "report")
         host, engine, self._run, self._finish, self._report = (
             self._context.eval(f"parts.{name}") for name in names
         )
         self._context.eval("delete globalThis.parts")
-        for line, text in prelude:
-            make = self._context.eval(_pad(line, f"(function (__host, __engine) {{{text}\n}})"))
-            make(host, engine)
+        for number in range(1, len(setup.prelude)):
+            means.programs.function(self._context, number)(host, engine)
 
     def run(self, order: frames.RunOrder) -> str:
         """Run one script and the microtasks it leaves; return its value as JSON, '' for undefined.
@@ -236,6 +235,13 @@ class Engine:
     def _is_short(self, memory: int) -> bool:
         grown = self._means.gauge.peak() - self._means.size_at_start
         return grown > memory // 2
+
+
+def programs(setup: frames.Setup) -> Programs:
+    """Return the texts that every context of a worker begins with, ready to be loaded."""
+    (first_line, bootstrap), *prelude = setup.prelude
+    texts = (_pad(line, f"(function (__host, __engine) {{{text}\n}})") for line, text in prelude)
+    return Programs([_pad(first_line, bootstrap), *texts])
 
 
 def _pad(first_line: int, text: str) -> str:

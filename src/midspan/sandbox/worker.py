@@ -15,7 +15,7 @@ from typing import NoReturn
 import _quickjs  # type: ignore[import-not-found, unused-ignore]
 
 from midspan.sandbox import frames, lockdown
-from midspan.sandbox.engine import Engine, Interrupts, Means, RunFailed
+from midspan.sandbox.engine import Engine, Interrupts, Means, RunFailed, programs
 from midspan.sandbox.gauge import Gauge
 from midspan.sandbox.rewriter import STACKS, Rewriter
 
@@ -38,7 +38,13 @@ class Worker:
         self._gauge = gauge
         self._rewriter = Rewriter(setup.rewriter, self._interrupts, setup.memory, setup.stack)
         self._means = Means(
-            self._interrupts, self._rewriter, gauge, gauge.resident(), self._call, self._stop
+            self._interrupts,
+            self._rewriter,
+            programs(setup),
+            gauge,
+            gauge.resident(),
+            self._call,
+            self._stop,
         )
         self._spares: list[Engine] = []
         self._shared: Engine | None = None

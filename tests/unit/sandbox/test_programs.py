@@ -1,0 +1,34 @@
+"""Bytecode of our own texts: the same functions as from the source, and the source without it."""
+
+from __future__ import annotations
+
+import _quickjs  # type: ignore[import-not-found, unused-ignore]
+import pytest
+
+from midspan.sandbox import programs
+from midspan.sandbox.programs import Programs
+
+TEXTS = ["\n\n(function (n) { return n + 1; })", "(function () {\n  throw new Error('x');\n})"]
+
+
+@pytest.mark.parametrize("with_bytecode", [True, False])
+def test_a_text_gives_its_function_in_each_context(
+    with_bytecode: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not with_bytecode:
+        monkeypatch.setattr(programs, "_BYTECODE", 0)  # the engine refuses to write that
+    made = Programs(TEXTS)
+    assert (made._library is not None) == with_bytecode
+    for _ in range(3):
+        context = _quickjs.Context()
+        assert made.function(context, 0)(41) == 42
+        assert context.eval("typeof __made") == "undefined"
+        with pytest.raises(_quickjs.JSException, match=r"<input>:2:"):
+            made.function(context, 1)()
+    assert sorted(made._code) == ([0, 1] if with_bytecode else [])
+
+
+def test_a_broken_text_says_what_is_wrong_with_it() -> None:
+    made = Programs(["(function () {\n  var 1b;\n})"])
+    with pytest.raises(_quickjs.JSException, match="SyntaxError"):
+        made.function(_quickjs.Context(), 0)
