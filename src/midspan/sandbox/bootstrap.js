@@ -86,6 +86,7 @@
       ['function', function () {}], ['function*', function* () {}],
       ['async function', async function () {}], ['async function*', async function* () {}],
     ];
+    let plain;
     for (const [words, sample] of kinds) {
       const prototype = getPrototypeOf(sample);
       const original = prototype.constructor;
@@ -106,8 +107,11 @@
         },
       });
       defineProperty(prototype, 'constructor', { value: replacement });
-      if (original.name === 'Function') {
-        defineProperty(root, 'Function', { value: replacement, writable: true, configurable: true });
+      if (plain === undefined) {
+        plain = replacement;
+        defineProperty(root, 'Function', { value: plain, writable: true, configurable: true });
+      } else {
+        setPrototypeOf(original, plain);
       }
     }
   }

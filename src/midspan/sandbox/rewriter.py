@@ -7,6 +7,7 @@ once and remembers it by its text.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 STACKS = 4
 """How many times a script's stack the parser may use: it is a program, the engine's own is not."""
 _MOST_TEXTS = 1_000
-_MOST_CHARACTERS = 8_000_000
+_MOST_CHARACTERS = 4_000_000
 _LONGEST_KEPT = 1_000_000
 _MARK = "<input>:"
 _TOO_DEEP = (
@@ -127,7 +128,7 @@ class Rewriter:
             line, column, described = made[1:].split("\n", 2)
             return Refused(int(line), int(column), described)
         names, edits, rewritten = made.split("\n", 2)
-        return Rewritten(rewritten, names, [*map(int, edits.split(","))] if edits else ())
+        return Rewritten(rewritten, names, array("I", map(int, edits.split(","))) if edits else ())
 
     def _remember(self, key: tuple[str, str, bool], made: Rewritten | Refused) -> None:
         self._characters += len(key[0])

@@ -101,6 +101,7 @@ def failure(pool: SandboxPool, text: str, *, es5: bool = False) -> ScriptError:
         ("(function () {}).constructor('return E ? 1 : 2')()", 2),
         ("(function* () {}).constructor('yield E ? 1 : 2')().next().value", 2),
         ("(async function () {}).constructor('return E ? 1 : 2')()", 2),
+        ("Object.getPrototypeOf((async () => 1).constructor)('return E ? 1 : 2')()", 2),
         ("(async () => E || await 4)()", 4),
         ("(async () => (await E) || 4)()", 4),
         ("[...(function* () { yield E || (yield 1); })()]", [1, None]),
