@@ -51,7 +51,8 @@ class ScriptError(MidspanError):
         place = f"{failure.script}; line {failure.line}" if failure.line else failure.script
         detail = place if failure.line else f"{place}; line unknown"
         if failure.source:
-            detail += f": {failure.source}"
+            # Not in the detail: that goes to callers, who may not read the script.
+            hint = hint or f"The line reads: {failure.source}"
         super().__init__(failure.text, detail=detail, hint=hint)
         self.failure = failure
         self.script = failure.script
@@ -61,8 +62,9 @@ class ScriptError(MidspanError):
         self.thrown = failure.thrown
 
     def __str__(self) -> str:
-        """Return the message with its place."""
-        return f"{self.message} ({self.detail})"
+        """Return the message with its place, and the line when the text does not compile."""
+        source = f": {self.failure.source}" if self.failure.source else ""
+        return f"{self.message} ({self.detail}{source})"
 
 
 class ScriptSyntaxError(ScriptError):

@@ -264,9 +264,11 @@ def test_a_syntax_error_shows_the_place_and_the_line(
     assert type(error) is ScriptSyntaxError
     assert (error.script, error.line, error.column) == ("a.script", line, column)
     assert message in error.message
-    assert error.detail is not None
-    assert error.detail.startswith(f"a.script; line {line}" + (f": {source}" if source else ""))
-    assert len(error.detail) < 200
+    assert error.detail == f"a.script; line {line}"  # which callers see, without the script's text
+    if source:
+        assert str(error).startswith(f"{error.message} (a.script; line {line}: {source}")
+        assert (error.hint or "").startswith(f"The line reads: {source}")
+    assert len(str(error)) < 300
 
 
 def test_a_syntax_error_of_a_text_made_while_running_can_be_caught(rewriting: SandboxPool) -> None:
