@@ -50,9 +50,6 @@ class ScriptError(MidspanError):
     def __init__(self, failure: Failure, *, hint: str | None = None) -> None:
         place = f"{failure.script}; line {failure.line}" if failure.line else failure.script
         detail = place if failure.line else f"{place}; line unknown"
-        if failure.source:
-            # Not in the detail: that goes to callers, who may not read the script.
-            hint = hint or f"The line reads: {failure.source}"
         super().__init__(failure.text, detail=detail, hint=hint)
         self.failure = failure
         self.script = failure.script
@@ -62,7 +59,10 @@ class ScriptError(MidspanError):
         self.thrown = failure.thrown
 
     def __str__(self) -> str:
-        """Return the message with its place, and the line when the text does not compile."""
+        """Return the message with its place, and the line when the text does not compile.
+
+        Only here: detail and hint go to callers, who may not read the script.
+        """
         source = f": {self.failure.source}" if self.failure.source else ""
         return f"{self.message} ({self.detail}{source})"
 

@@ -161,7 +161,7 @@ def test_an_error_inside_an_include_names_it_with_its_line(
     wrong = fails(run, "\nWrong.v")
     assert type(wrong) is ScriptSyntaxError
     assert wrong.detail == f"sys_script_include.{ids['Wrong']}.script; line 3"
-    assert wrong.hint == "The line reads: var 1b;"
+    assert str(wrong).endswith("line 3: var 1b;)")
 
 
 @pytest.mark.parametrize(
