@@ -124,6 +124,7 @@ def fails(run: Callable[[str], Any], text: str) -> ScriptError:
         ("gs.include('Tool') && new Tool(5).twice()", 10),
         ("gs.include('x_acme.AcmeTool')", True),
         ("gs.include('NoSuchTool')", False),
+        ("gs.include('x_acme.NoSuchTool')", False),
         ("gs.include('Leaky'); gs.include('Leaky'); leaked", 1),
         ("Private.v", 1),
         ("global.GlideRecord === GlideRecord && 'gs' in global", True),

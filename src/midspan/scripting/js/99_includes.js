@@ -107,7 +107,10 @@ publish('global', new Proxy(globalThis, {
 gs.include = (name) => {
   const path = textOf(name);
   const dot = path.lastIndexOf('.');
-  if (dot > 0) return loadScoped(path.slice(0, dot), path.slice(dot + 1)) !== undefined;
+  if (dot > 0) {
+    const [scope, own] = [path.slice(0, dot), path.slice(dot + 1)];
+    return __host('include.has', [scope, own]) && loadScoped(scope, own) !== undefined;
+  }
   const found = __host('include.find', [[path], includeScope]);
   if (found.length === 0 || found[0][1] !== 'include') return false;
   if (hasOwn(globalThis, path) && loadedIncludes[`${found[0][2]}.${path}`]?.done) return true;
