@@ -8,8 +8,8 @@ from midspan.dictionary import Field, Storage
 from midspan.formats import dates
 from midspan.kernel.errors import InvalidValue, MidspanError
 from midspan.query import ALWAYS, Operator, ReadPlan, Test, both, display_path
-from midspan.records import RecordTransaction
-from midspan.security import Actor
+from midspan.records import PROPERTIES, RecordTransaction
+from midspan.scripting.locale import Locale, locale_of
 
 MASK = "********"
 _ALL_ENTRIES = 10_000
@@ -27,7 +27,8 @@ def display_texts(
         return [MASK if text else "" for text in texts]
     if field.kind.reference or field.kind.multiple:
         return _referenced(transaction, field, texts, secure=secure)
-    return [_plain(transaction.actor, field, text) for text in texts]
+    locale = _locale(transaction)
+    return [_plain(locale, field, text) for text in texts]
 
 
 def stored_text(transaction: RecordTransaction, table: str, name: str, shown: str) -> str | None:
@@ -41,7 +42,7 @@ def stored_text(transaction: RecordTransaction, table: str, name: str, shown: st
     if field.kind.reference and field.reference in transaction.dictionary:
         return _id_of(transaction, field.reference or "", shown)
     if field.storage is Storage.DATETIME:
-        return _moment(transaction.actor, shown)
+        return _moment(_locale(transaction), shown)
     found = (choice.value for choice in field.choices if choice.label == shown)
     return next(found, shown)
 
@@ -63,8 +64,9 @@ def journal_text(
     label = transaction.dictionary.field(table, name).label
     authors = {entry.get("sys_created_by") for entry in entries}
     names = _user_names(transaction, authors, secure=secure)
+    locale = _locale(transaction)
     shown = [
-        f"{_instant(transaction.actor, entry.get('sys_created_on'))} - "
+        f"{_instant(locale, entry.get('sys_created_on'))} - "
         f"{names.get(entry.get('sys_created_by'), entry.get('sys_created_by'))} ({label})\n"
         f"{entry.get('value')}\n\n"
         for entry in entries
@@ -85,33 +87,32 @@ def _user_names(
     return {row[0]: row[1] for row in transaction.run(plan) if row[0] and row[1]}
 
 
-def _plain(actor: Actor, field: Field, text: str) -> str:
+def _plain(locale: Locale, field: Field, text: str) -> str:
     if field.choices:
         return field.label_of(text) or text
     if field.type == "glide_duration" and text:
         return dates.duration_words(dates.parse_internal(text) - dates.EPOCH)
     if field.storage is Storage.DATETIME:
-        return _instant(actor, text)
-    if field.storage is Storage.DATE and text and actor.date_format:
-        return dates.to_display(text, "UTC", actor.date_format)
+        return _instant(locale, text)
+    if field.storage is Storage.DATE and text:
+        return dates.to_display(text, "UTC", locale.date)
     return text
 
 
-def _instant(actor: Actor, text: str) -> str:
-    return dates.to_display(text, actor.time_zone or "UTC", instant_pattern(actor)) if text else ""
+def _locale(transaction: RecordTransaction) -> Locale:
+    return locale_of(transaction.actor, transaction.snapshot.part(PROPERTIES))
 
 
-def instant_pattern(actor: Actor) -> str:
-    """Return the date and time pattern that the actor chose, or the default."""
-    return f"{actor.date_format or 'yyyy-MM-dd'} {actor.time_format or 'HH:mm:ss'}"
+def _instant(locale: Locale, text: str) -> str:
+    return dates.to_display(text, locale.zone, locale.pattern) if text else ""
 
 
-def _moment(actor: Actor, shown: str) -> str:
+def _moment(locale: Locale, shown: str) -> str:
     try:
-        return dates.from_display(shown, actor.time_zone or "UTC", instant_pattern(actor))
+        return dates.from_display(shown, locale.zone, locale.pattern)
     except MidspanError:
         try:
-            return dates.format_internal(dates.parse_any(shown, actor.time_zone or "UTC"))
+            return dates.format_internal(dates.parse_any(shown, locale.zone))
         except InvalidValue:
             return shown
 

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from midspan.dictionary.values import datetime_text
-from midspan.formats import dates
+from midspan.formats.dates import EPOCH
+from midspan.formats.zonetable import zone_table
+from midspan.kernel.errors import InvalidDefinition
 from midspan.records import PROPERTIES, insert, update
-from midspan.sandbox import JsonValue
-from midspan.scripting.display import instant_pattern
+from midspan.sandbox import JsonValue, Script
+from midspan.scripting.attachmentcalls import AttachmentCalls
+from midspan.scripting.credentialcalls import CredentialCalls
+from midspan.scripting.cryptocalls import CryptoCalls
+from midspan.scripting.locale import locale_of, system_zone
+from midspan.scripting.parts import part_text
+from midspan.scripting.prelude import prepare
 from midspan.scripting.unit import Unit
+from midspan.scripting.usercalls import UserCalls
 
 _log = logging.getLogger("midspan.script")
 _LEVELS = {
@@ -21,6 +29,8 @@ _LEVELS = {
     "error": logging.ERROR,
 }
 _LONGEST_LINE = 8_000
+LONGEST_SLEEP = 30.0
+"""Seconds of one ``gs.sleep``."""
 
 
 class SystemCalls:
@@ -37,22 +47,36 @@ class SystemCalls:
         """Return the functions by the name of their call."""
         return {
             "log": self.log,
+            "script.part": part_text,
+            "script.prepare": _prepared,
             "gs.session": self.session,
             "gs.property": self.property,
             "gs.setProperty": self.set_property,
-            "gs.now": self.now,
+            "gs.message": self.message,
             "gs.guid": self.guid,
+            "gs.sleep": self.sleep,
+            "dates.now": self.now,
+            "dates.zone": self.zone,
+            **UserCalls(self._unit, self._lend).calls(),
+            **AttachmentCalls(self._unit, self._lend).calls(),
+            **CryptoCalls(self._unit, self._lend).calls(),
+            **CredentialCalls(self._unit, self._lend).calls(),
         }
 
     def log(self, level: str, text: str) -> None:
         """Write a line to the log of scripts."""
-        script = self._name()
-        extra = {"script": script}
-        _log.log(_LEVELS.get(level, logging.INFO), "%s", text[:_LONGEST_LINE], extra=extra)
+        number = _LEVELS.get(level, logging.INFO)
+        _log.log(number, "%s", text[:_LONGEST_LINE], extra=self._extra())
+
+    def _extra(self) -> dict[str, str]:
+        return {"script": self._name()}
 
     def session(self) -> JsonValue:
         """Return who the script acts for."""
         actor = self._unit.actor
+        with self._lend(False, False) as transaction:
+            properties: Mapping[str, str] = transaction.snapshot.part(PROPERTIES)
+        locale = locale_of(actor, properties)
         return {
             "id": self._unit.store.ids.sys_id(),
             "user_id": actor.sys_id,
@@ -61,6 +85,12 @@ class SystemCalls:
             "roles": [*sorted(actor.roles)],
             "groups": [*sorted(actor.groups)],
             "all_roles": actor.trusted or actor.is_admin,
+            "time_zone": locale.zone,
+            "date_format": locale.date,
+            "time_format": locale.time,
+            "system_zone": system_zone(properties),
+            "language": properties.get("glide.sys.language") or "en",
+            "node": properties.get("instance_id") or "",
         }
 
     def property(self, name: str) -> str | None:
@@ -68,26 +98,47 @@ class SystemCalls:
         with self._lend(False, False) as transaction:
             return transaction.snapshot.part(PROPERTIES).get(name) or None
 
-    def set_property(self, name: str, value: str) -> None:
-        """Set a system property, new or not."""
+    def set_property(self, name: str, value: str, description: str = "") -> None:
+        """Set a system property, new or not; an empty description leaves the one it has."""
+        values = {"value": value, **({"description": description} if description else {})}
         with self._lend(True, False) as transaction:
             found = transaction.first("sys_properties", f"name={name.replace('^', '^^')}")
             if found is None:
-                transaction.apply(insert("sys_properties", {"name": name, "value": value}))
+                transaction.apply(insert("sys_properties", {"name": name, **values}))
             else:
-                transaction.apply(update("sys_properties", found.sys_id, {"value": value}))
+                transaction.apply(update("sys_properties", found.sys_id, values))
 
-    def now(self, form: str) -> str:
-        """Return the present as ``internal`` text, ``display`` text or display ``date``."""
-        actor = self._unit.actor
-        text = datetime_text(self._unit.store.clock.now())
-        if form == "internal":
-            return text
-        pattern = instant_pattern(actor)
-        if form == "date":
-            pattern = actor.date_format or "yyyy-MM-dd"
-        return dates.to_display(text, actor.time_zone or "UTC", pattern)
+    def message(self, key: str, language: str) -> str:
+        """Return the text of a message in a language (empty: the system's), else the key."""
+        with self._lend(False, False) as transaction:
+            wanted = language or transaction.snapshot.part(PROPERTIES).get("glide.sys.language")
+            query = f"key={key.replace('^', '^^')}^language={(wanted or 'en').replace('^', '^^')}"
+            found = transaction.first("sys_ui_message", query) if key else None
+        return found.get("message") if found is not None else key
+
+    def now(self) -> float:
+        """Return milliseconds since 1970 on the instance's clock."""
+        return (self._unit.store.clock.now() - EPOCH).total_seconds() * 1000
+
+    def zone(self, name: str) -> JsonValue:
+        """Return the table of a time zone (see ``zone_table``), or None when there is none."""
+        try:
+            return [list(change) for change in zone_table(name)]
+        except InvalidDefinition:
+            return None
+
+    def sleep(self, millis: float) -> None:
+        """Wait, 30 seconds at most; not inside a transaction, where others would wait as well."""
+        if self._unit.enclosing is not None:
+            _log.warning("gs.sleep does not wait inside a transaction", extra=self._extra())
+            return
+        time.sleep(min(max(millis, 0.0) / 1000, LONGEST_SLEEP))
 
     def guid(self) -> str:
         """Return a new identifier."""
         return self._unit.store.ids.sys_id()
+
+
+def _prepared(name: str, text: str) -> str:
+    """Return a script's text as the engine gets it, for a script that a script evaluates."""
+    return prepare(Script(name, text))

@@ -1,4 +1,4 @@
-// gs: who runs the script, properties, logs, encodings.
+// gs: who runs the script, properties, logs, messages, dates as texts, encodings.
 let session;
 
 function sessionInfo() {
@@ -20,20 +20,21 @@ function logger(level) {
   return function (message, ...args) { __host('log', [level, filled(message, args)]); };
 }
 
-const messages = { error: [], info: [] };
+// Messages of the session by bucket; `error` and `info` are what people see.
+const messages = create(null);
 
-const userMethods = {
-  getID: () => sessionInfo().user_id,
-  getName: () => sessionInfo().user_name,
-  getUserName: () => sessionInfo().user_name,
-  getDisplayName: () => sessionInfo().name,
-  getFullName: () => sessionInfo().name,
-  getRoles: () => javaList(sessionInfo().roles),
-  getUserRoles: () => javaList(sessionInfo().roles),
-  getMyGroups: () => javaList(sessionInfo().groups),
-  hasRole: (names) => gs.hasRole(names),
-  isMemberOf: (group) => sessionInfo().groups.includes(textOf(group)),
-};
+function addMessage(bucket, message) {
+  const list = (messages[bucket] ??= []);
+  if (list.length < 1000) list.push(logText(message));
+}
+
+function messagesIn(bucket) { return javaList(messages[bucket] ?? []); }
+
+function hasRole(names) {
+  const { roles, all_roles } = sessionInfo();
+  const wanted = isArray(names) ? names.map(textOf) : textOf(names).split(',');
+  return all_roles || wanted.some((name) => roles.includes(name.trim()));
+}
 
 const BASE64 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
 
@@ -45,8 +46,7 @@ function bytesOf(text) {
   return bytes;
 }
 
-function base64(text) {
-  const bytes = bytesOf(text);
+function base64(bytes) {
   let out = '';
   for (let at = 0; at < bytes.length; at += 3) {
     const three = (bytes[at] << 16) | ((bytes[at + 1] ?? 0) << 8) | (bytes[at + 2] ?? 0);
@@ -57,28 +57,42 @@ function base64(text) {
   return out;
 }
 
-function fromBase64(text) {
+// The bytes behind base64 text; blanks and the alphabet of URLs are accepted.
+function bytesOfBase64(text) {
+  const bytes = [];
   let bits = 0;
   let held = 0;
-  let percent = '';
-  for (const character of text.replace(/[\s=]/g, '')) {
+  for (const character of text.replace(/[\s=]/g, '').replaceAll('-', '+').replaceAll('_', '/')) {
     const digit = BASE64.indexOf(character);
     if (digit < 0) throw new Error('The text is not base64');
     held = ((held << 6) | digit) & 0xffff;
     bits += 6;
     if (bits >= 8) {
       bits -= 8;
-      percent += `%${((held >> bits) & 255).toString(16).padStart(2, '0')}`;
+      bytes.push((held >> bits) & 255);
     }
   }
+  return bytes;
+}
+
+// Bytes read as UTF-8; those that are not are taken one character each.
+function textOfBytes(bytes) {
   try {
-    return decodeURIComponent(percent);
+    return decodeURIComponent(bytes.map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join(''));
   } catch {
-    return unescape(percent);
+    return bytes.map((byte) => String.fromCharCode(byte)).join('');
   }
 }
 
+function fromBase64(text) { return textOfBytes(bytesOfBase64(text)); }
+
+function preference(name, otherwise) {
+  const value = __host('user.preference', [textOf(name)]);
+  return value === null ? (otherwise === undefined ? null : otherwise) : value;
+}
+
 const gs = {
+  // The log
   info: logger('info'),
   warn: logger('warning'),
   error: logger('error'),
@@ -88,61 +102,127 @@ const gs = {
   logError: (message) => __host('log', ['error', logText(message)]),
   print: (message) => __host('log', ['info', logText(message)]),
   isDebugging: () => false,
+
+  // Values, properties, preferences
   nil: (value) => textOf(value) === '',
   getProperty(name, otherwise) {
     const value = __host('gs.property', [textOf(name)]);
     return value === null ? (otherwise === undefined ? null : otherwise) : value;
   },
-  setProperty: (name, value) => { __host('gs.setProperty', [textOf(name), textOf(value)]); },
+  getPropertySecured: (name, otherwise) => gs.getProperty(name, otherwise),
+  getEscapedProperty(name, otherwise) {
+    const value = gs.getProperty(name, otherwise);
+    return value === null ? null : escapeHtml(textOf(value));
+  },
+  setProperty(name, value, description) {
+    __host('gs.setProperty', [textOf(name), textOf(value), textOf(description)]);
+  },
+  getPreference: preference,
+  getBooleanPreference: (name, otherwise) => textOf(preference(name, otherwise)) === 'true',
+  getNumericPreference: (name, otherwise) => Number(preference(name, otherwise)) || 0,
+  generateGUID: () => __host('gs.guid', []),
+  sleep: (millis) => { __host('gs.sleep', [Number(millis) || 0]); },
+
+  // Who it is
   getUserID: () => sessionInfo().user_id,
   userID: () => sessionInfo().user_id,
+  user_id: () => sessionInfo().user_id,
+  user: () => sessionInfo().user_name,
   getUserName: () => sessionInfo().user_name,
   getUserDisplayName: () => sessionInfo().name,
-  getUser: () => ({ ...userMethods }),
-  hasRole(names) {
-    const { roles, all_roles } = sessionInfo();
-    return all_roles || textOf(names).split(',').some((name) => roles.includes(name.trim()));
+  getUserNameByUserID: (id) => part('users').userOf(id).getName(),
+  getUser: () => part('users').currentUser(),
+  hasRole,
+  hasRoleInGroup(role, group) {
+    return hasRole(role) && sessionInfo().groups.includes(textOf(group));
   },
-  getSession: () => ({
-    isLoggedIn: () => gs.isLoggedIn(),
-    isInteractive: () => false,
-    getUserID: () => gs.getUserID(),
-    getUserName: () => gs.getUserName(),
-    hasRole: (names) => gs.hasRole(names),
-    getLanguage: () => 'en',
-  }),
+  getSession: () => part('users').currentSession(),
   getSessionID: () => sessionInfo().id,
+  getImpersonatingUserDisplayName: () => null,
+  getImpersonatingUserID: () => null,
+  getImpersonatingUserName: () => null,
   isInteractive: () => false,
+  isInteractiveSession: () => false,
   isLoggedIn: () => sessionInfo().user_name !== 'guest',
   isMobile: () => false,
-  addInfoMessage: (message) => { messages.info.push(logText(message)); },
-  addSuccessMessage: (message) => { messages.info.push(logText(message)); },
-  addErrorMessage: (message) => { messages.error.push(logText(message)); },
-  getInfoMessages: () => javaList(messages.info),
-  getErrorMessages: () => javaList(messages.error),
-  flushMessages() {
-    messages.info.length = 0;
-    messages.error.length = 0;
-  },
-  now: () => __host('gs.now', ['date']),
-  nowDateTime: () => __host('gs.now', ['display']),
-  nowNoTZ: () => __host('gs.now', ['internal']),
-  getMessage: (key, ...args) => filled(key, args),
-  generateGUID: () => __host('gs.guid', []),
+
+  // Messages to the user
+  addInfoMessage: (message) => addMessage('info', message),
+  addInfoMessageNoSanitization: (message) => addMessage('info', message),
+  addSuccessMessage: (message) => addMessage('info', message),
+  addErrorMessage: (message) => addMessage('error', message),
+  addErrorMessageNoSanitization: (message) => addMessage('error', message),
+  addWarningMessage: (message) => addMessage('warning', message),
+  addHighMessage: (message) => addMessage('high', message),
+  addModerateMessage: (message) => addMessage('moderate', message),
+  addLowMessage: (message) => addMessage('low', message),
+  addTrivialMessage: (message) => addMessage('trivial', message),
+  addMessage: (bucket, message) => addMessage(textOf(bucket), message),
+  getInfoMessages: () => messagesIn('info'),
+  getErrorMessages: () => messagesIn('error'),
+  getTrivialMessages: () => messagesIn('trivial'),
+  getMessages: (bucket) => messagesIn(textOf(bucket)),
+  hasMessages: (bucket) => (bucket === undefined
+    ? Object.keys(messages).some((name) => messages[name].length > 0)
+    : messagesIn(textOf(bucket)).length > 0),
+  flushMessages() { for (const name of Object.keys(messages)) delete messages[name]; },
+  flushAccessMessages: () => undefined,
+  getMessage: (key, ...args) => filled(__host('gs.message', [textOf(key), '']), args),
+  getMessageS: (key, ...args) => gs.getMessage(key, ...args),
+  getMessageLang: (key, language, ...args) => (
+    filled(__host('gs.message', [textOf(key), textOf(language)]), args)
+  ),
+  getEscapedMessage: (key, ...args) => (
+    gs.getMessage(key, ...args).replaceAll("'", "\\'").replaceAll('"', '\\"')
+  ),
+
+  // The dictionary
   tableExists: (name) => describe(textOf(name)) !== null,
+  fieldExists(table, field) {
+    const described = describe(textOf(table));
+    return described !== null && described.fields[textOf(field)] !== undefined;
+  },
   getDisplayColumn(name) {
     const table = describe(textOf(name));
     return table === null ? null : table.display;
   },
+  getDisplayValueFor(table, id, field) {
+    const record = new GlideRecord(table);
+    return record.get(textOf(id)) ? record.getDisplayValue(textOf(field)) : null;
+  },
+  isDatabaseView: () => false,
+
+  // Encodings
   urlEncode: (text) => encodeURIComponent(textOf(text)).replace(/%20/g, '+'),
   urlDecode: (text) => decodeURIComponent(textOf(text).replace(/\+/g, ' ')),
-  base64Encode: (text) => base64(textOf(text)),
+  base64Encode: (text) => base64(bytesOf(textOf(text))),
   base64Decode: (text) => fromBase64(textOf(text)),
+  escaper: (text) => textOf(text).replace(/[\\'"]/g, '\\$&').replace(/\n/g, '\\n'),
+  xmlToJSON: (text) => part('xml').xmlToObject(textOf(text)),
+  getXMLText: (text, path) => part('xml').textAt(textOf(text), textOf(path)),
+
+  // The application
   include: () => undefined,
   getCurrentScopeName: () => 'rhino.global',
   getCallerScopeName: () => null,
   getCurrentApplicationId: () => 'global',
-  getPreference: (name, otherwise) => (otherwise === undefined ? null : otherwise),
+  getCurrentApplicationName: () => 'Global',
+  getCurrentApplicationScope: () => 'global',
+  isCurrentApplicationInGlobalScope: () => true,
+  getNodeID: () => sessionInfo().node,
+  getSystemID: () => sessionInfo().node,
+  getMaxSchemaNameLength: () => 80,
+  isESLatest: () => true,
+
+  // What only matters in a browser, or to caches that are not there
+  setRedirect: () => undefined,
+  setReturn: () => undefined,
+  getUrlOnStack: () => null,
+  workflowFlush: () => undefined,
+  cacheFlush: () => undefined,
+  invalidateCache: () => undefined,
+  trace: () => undefined,
+  isPaused: () => false,
 };
 
 publish('gs', gs);

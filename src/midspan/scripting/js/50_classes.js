@@ -1,0 +1,36 @@
+// Classes that few scripts use: the text of a family is fetched when a script first names one.
+// A family is a function of `shared` that returns its classes by name; see js/classes.
+const evaluateText = eval;
+const families = {
+  attachments: ['GlideSysAttachment', 'GlideSysAttachmentInputStream', 'GlideTextReader'],
+  credentials: ['sn_cc'],
+  crypto: [
+    'GlideDigest', 'GlideChecksum', 'GlideEncrypter', 'CertificateEncryption',
+    'GlideCertificateEncryption', 'GlideSecureRandomUtil',
+  ],
+  dates: ['GlideDateTime', 'GlideDate', 'GlideTime', 'GlideDuration'],
+  evaluator: ['GlideScopedEvaluator', 'GlideEvaluator', 'GlideUpdateManager2'],
+  strings: ['GlideStringUtil', 'ArrayUtil', 'JSUtil', 'JSONParser'],
+  users: ['GlideUser', 'GlideSession', 'GlideImpersonate'],
+  xml: ['XMLDocument2', 'XMLDocument', 'XMLHelper', 'GlideXMLUtil'],
+};
+const loadedParts = create(null);
+const shared = create(null);
+
+function part(name) {
+  return (loadedParts[name] ??= evaluateText(__host('script.part', [name]))(shared));
+}
+
+for (const family of Object.keys(families)) {
+  for (const name of families[family]) {
+    defineProperty(globalThis, name, {
+      get() {
+        const value = part(family)[name];
+        publish(name, value);
+        return value;
+      },
+      set(value) { publish(name, value); },
+      configurable: true,
+    });
+  }
+}

@@ -1,0 +1,18 @@
+// What the families of js/classes get: everything they use, captured before any script ran.
+function forgetSession() { session = undefined; }
+
+// A record as scripts have it, on the row of an id; not on any row when there is none.
+function publicRecord(table, id) {
+  const record = new GlideRecord(table);
+  if (textOf(id) !== '') record.get('sys_id', id);
+  return record;
+}
+
+function stateOf(record) { return record instanceof GlideRecord ? record[STATE] : null; }
+function fieldPlace(value) { return value instanceof GlideElement; }
+
+Object.assign(shared, {
+  host: __host, textOf, firstOf, isArray, describe, javaList, publish, escapeHtml, part, gs,
+  sessionInfo, forgetSession, publicRecord, stateOf, fieldPlace, bytesOf, base64, bytesOfBase64, textOfBytes,
+  GlideRecord, evaluateText, parseJson, toJsonText, HTML,
+});

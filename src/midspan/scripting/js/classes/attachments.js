@@ -1,0 +1,127 @@
+// GlideSysAttachment, GlideSysAttachmentInputStream, GlideTextReader.
+(function (shared) {
+'use strict';
+const { host, textOf, javaList, isArray, stateOf, GlideRecord, publicRecord } = shared;
+const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
+const streams = new WeakMap();
+
+// A stream is the id of a file: its bytes stay in the instance until somebody reads them.
+class GlideScriptableInputStream {
+  constructor(id) { streams.set(this, textOf(id)); }
+  close() { return undefined; }
+  toString() { return 'GlideScriptableInputStream'; }
+}
+function streamId(stream) {
+  const id = streams.get(stream);
+  if (id === undefined) throw new Error('A stream comes from GlideSysAttachment.getContentStream(sysId)');
+  return id;
+}
+
+class GlideSysAttachmentInputStream extends GlideScriptableInputStream {}
+
+class GlideTextReader {
+  #lines;
+  #at = 0;
+  constructor(stream) {
+    const text = host('attachment.read', [streamId(stream), 'text']) ?? '';
+    this.#lines = text.split(/\r\n|\r|\n/);
+    if (this.#lines[this.#lines.length - 1] === '') this.#lines.pop();
+  }
+  readLine() { return this.#at < this.#lines.length ? this.#lines[this.#at++] : null; }
+  getEncoding() { return 'UTF-8'; }
+  ready() { return this.#at < this.#lines.length; }
+  close() { return undefined; }
+}
+
+// Java's bytes are signed.
+function bytesFrom(text) {
+  const clean = text.replace(/=+$/, '');
+  const bytes = new Int8Array((clean.length * 3) >> 2);
+  let at = 0;
+  let bits = 0;
+  let held = 0;
+  for (let index = 0; index < clean.length; index++) {
+    held = (held << 6 | ALPHABET.indexOf(clean[index])) & 0xffff;
+    bits += 6;
+    if (bits >= 8) {
+      bits -= 8;
+      bytes[at++] = held >> bits & 255;
+    }
+  }
+  return bytes;
+}
+
+function isBytes(value) {
+  return ArrayBuffer.isView(value) || (isArray(value) && value.every((byte) => typeof byte === 'number'));
+}
+
+function contentOf(value) {
+  if (isBytes(value)) return [shared.base64(Array.from(value, (byte) => byte & 255)), 'base64'];
+  return [textOf(value), 'text'];
+}
+
+function placeOf(record) {
+  if (stateOf(record) === null) throw new Error('A file is attached to a GlideRecord');
+  return [record.getTableName(), textOf(record.getUniqueValue())];
+}
+
+// (record, name, type, content…), or (table, sys_id, name, type, content…) of the older form.
+function target(args) {
+  if (stateOf(args[0]) !== null) return [placeOf(args[0]), ...args.slice(1)];
+  return [[textOf(args[0]), textOf(args[1])], ...args.slice(2)];
+}
+
+function write(place, name, type, content, form) {
+  return host('attachment.write', [place, textOf(name), textOf(type), content, form]);
+}
+
+class GlideSysAttachment {
+  write(...args) {
+    const [place, name, type, value] = target(args);
+    return write(place, name, type, ...contentOf(value));
+  }
+  writeBase64(...args) {
+    const [place, name, type, value] = target(args);
+    return write(place, name, type, textOf(value).replace(/\s/g, ''), 'base64');
+  }
+  writeContentStream(...args) {
+    const [place, name, type, stream] = target(args);
+    return host('attachment.copyOne', [streamId(stream), place, textOf(name), textOf(type)]);
+  }
+  copy(sourceTable, sourceId, targetTable, targetId) {
+    const from = [textOf(sourceTable), textOf(sourceId)];
+    return javaList(host('attachment.copy', [from, [textOf(targetTable), textOf(targetId)]]));
+  }
+  static copy(...args) { return new GlideSysAttachment().copy(...args); }
+  static write(...args) { return new GlideSysAttachment().write(...args); }
+  getAttachments(table, id) {
+    const found = new GlideRecord('sys_attachment');
+    found.addQuery('table_name', textOf(table));
+    found.addQuery('table_sys_id', textOf(id));
+    found.orderBy('sys_created_on');
+    found.query();
+    return found;
+  }
+  getContent(record) { return host('attachment.read', [textOf(record.getUniqueValue()), 'text']); }
+  getContentBase64(record) { return host('attachment.read', [textOf(record.getUniqueValue()), 'base64']); }
+  getContentStream(id) { return new GlideScriptableInputStream(id); }
+  getBytes(...args) {
+    const id = stateOf(args[0]) !== null ? textOf(args[0].getUniqueValue())
+      : host('attachment.first', [textOf(args[0]), textOf(args[1])]);
+    const content = id === null ? null : host('attachment.read', [id, 'base64']);
+    return content === null ? null : bytesFrom(content);
+  }
+  deleteAttachment(id) {
+    const record = publicRecord('sys_attachment', id);
+    if (record.isValidRecord()) record.deleteRecord();
+  }
+  deleteAll(record) {
+    const found = this.getAttachments(...placeOf(record));
+    while (found.next()) found.deleteRecord();
+  }
+}
+
+return {
+  GlideSysAttachment, GlideSysAttachmentInputStream, GlideTextReader, streamId, bytesFrom, isBytes,
+};
+})
