@@ -10,6 +10,7 @@ const families = {
   ],
   dates: ['GlideDateTime', 'GlideDate', 'GlideTime', 'GlideDuration'],
   evaluator: ['GlideScopedEvaluator', 'GlideEvaluator', 'GlideUpdateManager2'],
+  schedules: ['GlideSchedule', 'DurationCalculator'],
   strings: ['GlideStringUtil', 'ArrayUtil', 'JSUtil', 'JSONParser'],
   users: ['GlideUser', 'GlideSession', 'GlideImpersonate'],
   xml: ['XMLDocument2', 'XMLDocument', 'XMLHelper', 'GlideXMLUtil'],
