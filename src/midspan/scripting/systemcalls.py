@@ -11,13 +11,12 @@ from midspan.formats.dates import EPOCH
 from midspan.formats.zonetable import zone_table
 from midspan.kernel.errors import InvalidDefinition
 from midspan.records import PROPERTIES, insert, update
-from midspan.sandbox import JsonValue, Script
+from midspan.sandbox import JsonValue
 from midspan.scripting.attachmentcalls import AttachmentCalls
 from midspan.scripting.credentialcalls import CredentialCalls
 from midspan.scripting.cryptocalls import CryptoCalls
 from midspan.scripting.locale import locale_of, system_zone
 from midspan.scripting.parts import part_text
-from midspan.scripting.prelude import prepare
 from midspan.scripting.unit import Unit
 from midspan.scripting.usercalls import UserCalls
 
@@ -48,7 +47,6 @@ class SystemCalls:
         return {
             "log": self.log,
             "script.part": part_text,
-            "script.prepare": _prepared,
             "gs.session": self.session,
             "gs.property": self.property,
             "gs.setProperty": self.set_property,
@@ -137,8 +135,3 @@ class SystemCalls:
     def guid(self) -> str:
         """Return a new identifier."""
         return self._unit.store.ids.sys_id()
-
-
-def _prepared(name: str, text: str) -> str:
-    """Return a script's text as the engine gets it, for a script that a script evaluates."""
-    return prepare(Script(name, text))

@@ -91,6 +91,8 @@ function preference(name, otherwise) {
   return value === null ? (otherwise === undefined ? null : otherwise) : value;
 }
 
+const CompilesText = Function; // compiles when it is constructed, and runs nothing
+
 const gs = {
   // The log
   info: logger('info'),
@@ -110,6 +112,7 @@ const gs = {
     return value === null ? (otherwise === undefined ? null : otherwise) : value;
   },
   getPropertySecured: (name, otherwise) => gs.getProperty(name, otherwise),
+  getEscapedPropertySecured: (name, otherwise) => gs.getEscapedProperty(name, otherwise),
   getEscapedProperty(name, otherwise) {
     const value = gs.getProperty(name, otherwise);
     return value === null ? null : escapeHtml(textOf(value));
@@ -211,6 +214,36 @@ const gs = {
   isCurrentApplicationInGlobalScope: () => true,
   getNodeID: () => sessionInfo().node,
   getSystemID: () => sessionInfo().node,
+  isCurrentApplicationCustom: () => false,
+  isCurrentApplicationCrossScopeProtected: () => false,
+  isScopedApp: () => false,
+  isScopedAdminApp: () => false,
+  isScopeAdminForAnyApp: () => false,
+  isTableInScope: (table) => gs.tableExists(table),
+  isValidScript: (text) => gs.getScriptError(text) === null,
+  // What is wrong with the text of a script, or null; it is not run.
+  getScriptError(text) {
+    try {
+      return new CompilesText(textOf(text)) && null;
+    } catch (error) {
+      return error.message;
+    }
+  },
+  generateURL: (table, id) => `${textOf(table)}.do?sys_id=${textOf(id)}`,
+  getSessionToken: () => null,
+  getAccessMessages: () => javaList([]),
+  flushStatus: () => undefined,
+  suppressTextIndex: () => false,
+  suppressUpdateSynch: () => false,
+  setTrackMetadataDeletes: () => false,
+  setCleaningDemoData: () => undefined,
+  isCleaningDemoData: () => false,
+  isEdgeEncryptedSession: () => false,
+  isSessionScopeDebugging: () => false,
+  isUpgradeDebuggerEnabled: () => false,
+  isPausedForAtfPerformance: () => false,
+  statsThisSessionThreshold: () => undefined,
+  updateUserRoles: () => undefined,
   getMaxSchemaNameLength: () => 80,
   isESLatest: () => true,
 

@@ -1,7 +1,7 @@
 // GlideScopedEvaluator and GlideEvaluator: scripts stored in records; GlideUpdateManager2.
 (function (shared) {
 'use strict';
-const { host, textOf, evaluateText, isArray } = shared;
+const { textOf, evaluateScript, isArray } = shared;
 const { getOwnPropertyDescriptor, defineProperty } = Object;
 
 function publicValue(name, value) {
@@ -25,21 +25,17 @@ class GlideScopedEvaluator {
     if (variables !== null && typeof variables === 'object') {
       for (const name of Object.keys(variables)) this.#variables[name] = variables[name];
     }
-    const text = field === undefined ? textOf(record) : textOf(record.getValue(textOf(field)));
-    const place = field === undefined ? 'GlideEvaluator'
-      : `${record.getTableName()}.${textOf(record.getUniqueValue())}.${textOf(field)}`;
-    return this.#run(text, place);
+    return this.#run(field === undefined ? textOf(record) : textOf(record.getValue(textOf(field))));
   }
-  evaluateString(text) { return this.#run(textOf(text), 'GlideEvaluator'); }
+  evaluateString(text) { return this.#run(textOf(text)); }
 
   // The variables are globals while the script runs; what was there before is back afterwards.
-  #run(text, place) {
+  #run(text) {
     const names = Object.keys(this.#variables);
     const before = names.map((name) => [name, getOwnPropertyDescriptor(globalThis, name)]);
-    const sources = host('script.prepare', [place, text]);
     for (const name of names) publicValue(name, this.#variables[name]);
     try {
-      return evaluateText(sources);
+      return evaluateScript(text);
     } catch (error) {
       if (this.#tolerant) return error;
       throw error;
