@@ -160,6 +160,18 @@ def test_every_class_loads(run: Run) -> None:
     assert found == ["object" if str(name).islower() else "function" for name in names]
 
 
+def test_a_class_loads_although_the_script_changed_what_it_is_made_with(run: Run) -> None:
+    text = """
+        var kept = [Object.create, Object.defineProperty, Math.floor, Map, RegExp], seen = [];
+        function taken() { seen.push(arguments); throw new Error('taken'); }
+        Object.create = Object.defineProperty = Math.floor = taken; Map = WeakMap = taken;
+        var g = new GlideDateTime('2026-01-31 08:00:00'); g.addMonthsLocalTime(1);
+        var x = new XMLDocument2(); x.parseXML('<a><b>t</b></a>');
+        [g.getDisplayValue(), x.getNodeText('//b'), gs.getUser().getFullName(), seen.length]
+    """
+    assert run(text) == ["2026-02-28 08:00:00", "t", "System", 0]
+
+
 def test_there_is_no_family_of_another_name() -> None:
     with pytest.raises(InvalidRequest, match="no family of classes 'none'"):
         part_text("none")

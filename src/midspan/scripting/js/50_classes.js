@@ -18,6 +18,19 @@ const families = {
 const loadedParts = create(null);
 const shared = create(null);
 
+// Built-ins as they were before any script: a family is evaluated after scripts may have changed them.
+function copied(namespace) {
+  const copy = create(null);
+  for (const name of Object.getOwnPropertyNames(namespace)) copy[name] = namespace[name];
+  return freeze(copy);
+}
+
+shared.intrinsics = freeze({
+  Object: copied(Object), Math: copied(Math), Array: copied(Array), Number, String, Map, Set, WeakMap,
+  Error, TypeError, RegExp, Date, Int8Array, ArrayBuffer, Boolean, Symbol, decodeURIComponent,
+  encodeURIComponent, parseInt,
+});
+
 function part(name) {
   return (loadedParts[name] ??= evaluateText(__host('script.part', [name]))(shared));
 }

@@ -1,6 +1,7 @@
 // GlideSysAttachment, GlideSysAttachmentInputStream, GlideTextReader.
 (function (shared) {
 'use strict';
+const { Array, WeakMap, Error, Int8Array, ArrayBuffer } = shared.intrinsics;
 const { host, textOf, javaList, isArray, stateOf, GlideRecord, publicRecord } = shared;
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
 const streams = new WeakMap();

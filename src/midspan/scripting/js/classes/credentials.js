@@ -1,6 +1,7 @@
 // sn_cc: credentials and connections behind aliases.
 (function (shared) {
 'use strict';
+const { Number, Boolean } = shared.intrinsics;
 const { host, textOf, isArray, javaList, parseJson } = shared;
 const ALIASES = { user_name: 'user_name', username: 'user_name', ssh_passphrase: 'ssh_passphrase' };
 

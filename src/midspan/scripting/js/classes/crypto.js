@@ -2,6 +2,7 @@
 // All of it happens in the instance; keys never come here.
 (function (shared) {
 'use strict';
+const { Object, Math, Number, Error } = shared.intrinsics;
 const { host, textOf, bytesOfBase64, part } = shared;
 const { fieldPlace } = shared;
 

@@ -1,6 +1,7 @@
 // Dates: the time zone tables, Java's patterns, GlideDateTime, GlideDate, GlideTime, GlideDuration.
 (function (shared) {
 'use strict';
+const { Object, Math, Number, String, Map, Error, RegExp, Date } = shared.intrinsics;
 const { host, textOf, sessionInfo } = shared;
 const { floor, trunc, abs } = Math;
 const SECOND = 1000;

@@ -1,6 +1,7 @@
 // GlideScopedEvaluator and GlideEvaluator: scripts stored in records; GlideUpdateManager2.
 (function (shared) {
 'use strict';
+const { Object, Boolean } = shared.intrinsics;
 const { textOf, evaluateScript, isArray } = shared;
 const { getOwnPropertyDescriptor, defineProperty } = Object;
 

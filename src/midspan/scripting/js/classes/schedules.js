@@ -1,6 +1,7 @@
 // GlideSchedule over cmn_schedule, cmn_schedule_span and cmn_other_schedule; DurationCalculator.
 (function (shared) {
 'use strict';
+const { Object, Math, Number, Set, Error } = shared.intrinsics;
 const { textOf, part, GlideRecord, publicRecord } = shared;
 const {
   GlideDateTime, GlideDuration, DAY, SECOND, daysTo, fieldsOf, fromWall, toWall, zoneOf, userZone,

@@ -1,6 +1,7 @@
 // GlideStringUtil, ArrayUtil, JSUtil, JSONParser.
 (function (shared) {
 'use strict';
+const { Object, Number, String, Array, Set, Error, RegExp, Date, parseInt } = shared.intrinsics;
 const { textOf, escapeHtml, gs, isArray, parseJson, base64, bytesOfBase64 } = shared;
 
 const ENTITIES = { lt: '<', gt: '>', amp: '&', quot: '"', quote: '"', apos: "'", nbsp: ' ' };
@@ -108,6 +109,8 @@ class ArrayUtil {
 }
 Object.defineProperty(ArrayUtil.prototype, 'type', { value: 'ArrayUtil' });
 
+function protoOf(value) { return Object.getPrototypeOf(value); } // of a primitive: its class's
+
 class JSUtil {
   static nil(value) { return value === null || value === undefined || textOf(value) === ''; }
   static notNil(value) { return !JSUtil.nil(value); }
@@ -123,7 +126,7 @@ class JSUtil {
   static instance_of(value, name) {
     if (value === null || value === undefined) return false;
     const wanted = textOf(name).replace(/^.*\./, '');
-    for (let at = Object.getPrototypeOf(Object(value)); at !== null; at = Object.getPrototypeOf(at)) {
+    for (let at = protoOf(value); at !== null; at = protoOf(at)) {
       if (at.constructor?.name === wanted) return true;
     }
     return false;

@@ -1,6 +1,7 @@
 // GlideUser, GlideSession, GlideImpersonate.
 (function (shared) {
 'use strict';
+const { Object, Array, Error } = shared.intrinsics;
 const { host, textOf, javaList, sessionInfo, forgetSession, publicRecord } = shared;
 const { gs } = shared;
 const clientData = Object.create(null);

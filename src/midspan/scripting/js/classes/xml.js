@@ -3,6 +3,9 @@
 // the five of XML, so nothing can be fetched or blown up.
 (function (shared) {
 'use strict';
+const {
+  Object, Math, Number, String, Map, Set, WeakMap, Error, Boolean, parseInt,
+} = shared.intrinsics;
 const { textOf, javaList, isArray } = shared;
 const DEEPEST = 500;
 const ENTITIES = { lt: '<', gt: '>', amp: '&', quot: '"', apos: "'" };
