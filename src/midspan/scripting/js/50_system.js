@@ -21,7 +21,7 @@ function logger(level) {
 }
 
 // Messages of the session by bucket; `error` and `info` are what people see.
-const messages = create(null);
+const messages = { __proto__: null, error: [], info: [] };
 
 function addMessage(bucket, message) {
   const list = (messages[bucket] ??= []);
@@ -168,7 +168,7 @@ const gs = {
   hasMessages: (bucket) => (bucket === undefined
     ? Object.keys(messages).some((name) => messages[name].length > 0)
     : messagesIn(textOf(bucket)).length > 0),
-  flushMessages() { for (const name of Object.keys(messages)) delete messages[name]; },
+  flushMessages() { for (const name of Object.keys(messages)) messages[name].length = 0; },
   flushAccessMessages: () => undefined,
   getMessage: (key, ...args) => filled(__host('gs.message', [textOf(key), '']), args),
   getMessageS: (key, ...args) => gs.getMessage(key, ...args),

@@ -8,14 +8,14 @@ function publicRecord(table, id) {
   return record;
 }
 
-function stateOf(record) { return record instanceof GlideRecord ? record[STATE] : null; }
-function fieldPlace(value) { return value instanceof GlideElement; }
+function isRecord(value) { return value instanceof GlideRecord; }
+function isFieldObject(value) { return value instanceof GlideElement; }
 
 // Runs the text of a script as the engine runs every script.
 const evaluateScript = typeof __engine === 'undefined' ? evaluateText : __engine.evaluate;
 
 Object.assign(shared, {
   host: __host, textOf, firstOf, isArray, describe, javaList, publish, escapeHtml, part, gs,
-  sessionInfo, forgetSession, publicRecord, stateOf, fieldPlace, bytesOf, base64, bytesOfBase64, textOfBytes,
+  sessionInfo, forgetSession, publicRecord, isRecord, isFieldObject, bytesOf, base64, bytesOfBase64, textOfBytes,
   GlideRecord, evaluateScript, parseJson, toJsonText, HTML,
 });

@@ -2,7 +2,7 @@
 (function (shared) {
 'use strict';
 const { Array, WeakMap, Error, Int8Array, ArrayBuffer } = shared.intrinsics;
-const { host, textOf, javaList, isArray, stateOf, GlideRecord, publicRecord } = shared;
+const { host, textOf, javaList, isArray, isRecord, GlideRecord, publicRecord } = shared;
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
 const streams = new WeakMap();
 
@@ -34,10 +34,16 @@ class GlideTextReader {
   close() { return undefined; }
 }
 
-// Java's bytes are signed.
+// An array of Java's bytes, which are signed. As a text it is what they are in UTF-8, so that it can be
+// given to java.lang.String and to everything that wants a text.
+class JavaBytes extends Int8Array {
+  toString() { return shared.textOfBytes(Array.from(this, (byte) => byte & 255)); }
+  toJSON() { return Array.from(this); }
+}
+
 function bytesFrom(text) {
-  const clean = text.replace(/=+$/, '');
-  const bytes = new Int8Array((clean.length * 3) >> 2);
+  const clean = text.replace(/=+$/, '').replaceAll('-', '+').replaceAll('_', '/');
+  const bytes = new JavaBytes((clean.length * 3) >> 2);
   let at = 0;
   let bits = 0;
   let held = 0;
@@ -62,13 +68,13 @@ function contentOf(value) {
 }
 
 function placeOf(record) {
-  if (stateOf(record) === null) throw new Error('A file is attached to a GlideRecord');
+  if (!isRecord(record)) throw new Error('A file is attached to a GlideRecord');
   return [record.getTableName(), textOf(record.getUniqueValue())];
 }
 
 // (record, name, type, content…), or (table, sys_id, name, type, content…) of the older form.
 function target(args) {
-  if (stateOf(args[0]) !== null) return [placeOf(args[0]), ...args.slice(1)];
+  if (isRecord(args[0])) return [placeOf(args[0]), ...args.slice(1)];
   return [[textOf(args[0]), textOf(args[1])], ...args.slice(2)];
 }
 
@@ -107,7 +113,7 @@ class GlideSysAttachment {
   getContentBase64(record) { return host('attachment.read', [textOf(record.getUniqueValue()), 'base64']); }
   getContentStream(id) { return new GlideScriptableInputStream(id); }
   getBytes(...args) {
-    const id = stateOf(args[0]) !== null ? textOf(args[0].getUniqueValue())
+    const id = isRecord(args[0]) ? textOf(args[0].getUniqueValue())
       : host('attachment.first', [textOf(args[0]), textOf(args[1])]);
     const content = id === null ? null : host('attachment.read', [id, 'base64']);
     return content === null ? null : bytesFrom(content);

@@ -4,7 +4,7 @@
 'use strict';
 const { Object, Math, Number, Error } = shared.intrinsics;
 const { host, textOf, bytesOfBase64, part } = shared;
-const { fieldPlace } = shared;
+const { isFieldObject } = shared;
 
 function hexOf(text) {
   return bytesOfBase64(text).map((byte) => byte.toString(16).padStart(2, '0')).join('');
@@ -45,7 +45,7 @@ class GlideEncrypter {
   encrypt(text) { return host('crypto.encrypt', [textOf(text), this.#key]); }
   // A field of an encrypted type is opened as what it is.
   decrypt(value) {
-    if (fieldPlace(value) && value.getED().getInternalType() === 'password2') {
+    if (isFieldObject(value) && value.getED().getInternalType() === 'password2') {
       return value.getDecryptedValue();
     }
     return host('crypto.decrypt', [textOf(value), this.#key]);

@@ -2,7 +2,7 @@
 (function (shared) {
 'use strict';
 const { Object, Number, String, Array, Set, Error, RegExp, Date, parseInt } = shared.intrinsics;
-const { textOf, escapeHtml, gs, isArray, parseJson, base64, bytesOfBase64 } = shared;
+const { textOf, escapeHtml, gs, isArray, parseJson, base64, part } = shared;
 
 const ENTITIES = { lt: '<', gt: '>', amp: '&', quot: '"', quote: '"', apos: "'", nbsp: ' ' };
 const NOT_PRINTABLE = { '\t': '\\t', '\n': '\\n', '\r': '\\r', '\f': '\\f', '\b': '\\b' };
@@ -42,11 +42,11 @@ class GlideStringUtil {
   static isEligibleSysID(text) { return /^[0-9a-f]{32}$/.test(textOf(text)); }
   static urlEncode(text) { return gs.urlEncode(text); }
   static base64Encode(value) {
-    return base64(isArray(value) ? value.map((byte) => byte & 255) : shared.bytesOf(textOf(value)));
+    const { isBytes } = part('attachments');
+    return base64(isBytes(value) ? Array.from(value, (byte) => byte & 255) : shared.bytesOf(textOf(value)));
   }
   static base64Decode(text) { return gs.base64Decode(text); }
-  // Java's bytes are signed.
-  static base64DecodeAsBytes(text) { return bytesOfBase64(textOf(text)).map((byte) => (byte << 24) >> 24); }
+  static base64DecodeAsBytes(text) { return part('attachments').bytesFrom(textOf(text).replace(/\s/g, '')); }
   static nil(value) { return textOf(value) === ''; }
   static notNil(value) { return textOf(value) !== ''; }
 }
