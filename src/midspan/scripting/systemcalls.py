@@ -63,11 +63,9 @@ class SystemCalls:
 
     def log(self, level: str, text: str) -> None:
         """Write a line to the log of scripts."""
-        number = _LEVELS.get(level, logging.INFO)
-        _log.log(number, "%s", text[:_LONGEST_LINE], extra=self._extra())
-
-    def _extra(self) -> dict[str, str]:
-        return {"script": self._name()}
+        script = self._name()
+        extra = {"script": script}
+        _log.log(_LEVELS.get(level, logging.INFO), "%s", text[:_LONGEST_LINE], extra=extra)
 
     def session(self) -> JsonValue:
         """Return who the script acts for."""
@@ -128,7 +126,7 @@ class SystemCalls:
     def sleep(self, millis: float) -> None:
         """Wait, 30 seconds at most; not inside a transaction, where others would wait as well."""
         if self._unit.enclosing is not None:
-            _log.warning("gs.sleep does not wait inside a transaction", extra=self._extra())
+            self.log("warning", "gs.sleep does not wait inside a transaction")
             return
         time.sleep(min(max(millis, 0.0) / 1000, LONGEST_SLEEP))
 
