@@ -20,7 +20,7 @@ from midspan.attachments import AttachmentGuard, AttachmentStore, AttachmentSwee
 from midspan.ecc import EccOptions, EccQueue, Enrolments, QueueHook
 from midspan.ecc.credentials import StoredSecrets
 from midspan.ecc.sweeper import Sweeper
-from midspan.events import Dispatcher, EventRegistry
+from midspan.events import REGISTER, Dispatcher, EventQueue, EventRegistry
 from midspan.flow import FLOWS, FlowService
 from midspan.importsets import ImportRunner, SandboxFieldScripts
 from midspan.importsets.mapcheck import MapChecks
@@ -36,6 +36,7 @@ from midspan.outbound import Outbound
 from midspan.outbound.deferred import DeferredMessages
 from midspan.outbound.throughagent import AgentMessages, MessageSecrets
 from midspan.records import (
+    RIGHTS,
     InboundGuard,
     Keepers,
     RecordStore,
@@ -43,12 +44,19 @@ from midspan.records import (
     Snapshot,
     SnapshotHolder,
 )
-from midspan.rules import PARTS, BusinessRules
+from midspan.rules import (
+    PARTS,
+    BusinessRules,
+    LaterRules,
+    ScriptActions,
+    ScriptCheck,
+    ScriptedRules,
+)
 from midspan.scripting import ScriptRunner, open_pool
 from midspan.scripting.includes import PARTS as SCRIPT_PARTS
 from midspan.scripting.messagecalls import MessageCalls
 from midspan.scripting.services import SERVICES
-from midspan.security import Identities, Passwords, master_key
+from midspan.security import SYSTEM, Actor, Identities, Passwords, master_key
 from midspan.storage import Database, PostgresDatabase, SqliteDatabase
 
 if TYPE_CHECKING:
@@ -81,9 +89,8 @@ class Instance:
         fresh = _copy_template(settings)
         self.database: Database = _open(settings)
         self.passwords = Passwords()
-        self.holder = SnapshotHolder(
-            self.database, self.clock, (SERVICES, *SCRIPT_PARTS, *PARTS, FLOWS)
-        )
+        parts = (SERVICES, *SCRIPT_PARTS, *PARTS, REGISTER, FLOWS)
+        self.holder = SnapshotHolder(self.database, self.clock, parts)
         with alone(self.database):
             if is_empty(self.database):
                 _install(self.database, self.clock, self.ids)
@@ -93,16 +100,18 @@ class Instance:
         self.records = RecordStore(
             self.database, self.holder, keepers, clock=self.clock, ids=self.ids
         )
-        self.records.hooks.append(BusinessRules(self.records))
-        self.attachments = AttachmentStore(self.records)
-        files = self.attachments
-        self.records.guards.append(AttachmentGuard(files.sql, files.dropped.set))
-        self.records.guards.append(InboundGuard())
-        self.identities = Identities(self.database, self.clock, self.passwords)
         self._closers: list[Callable[[], None]] = []
         self.sandbox = open_pool(settings.script_workers)
         self._closers.append(self.sandbox.close)
         self.scripts = ScriptRunner(self.sandbox)
+        self.node = _node_name(settings, self.ids)
+        self.jobs = self.records.jobs = _jobs(self, self.node)
+        self.identities = Identities(self.database, self.clock, self.passwords)
+        self._join_rules()
+        self.attachments = AttachmentStore(self.records)
+        files = self.attachments
+        self.records.guards.append(AttachmentGuard(files.sql, files.dropped.set))
+        self.records.guards.append(InboundGuard())
         scripts = SandboxFieldScripts(self.scripts)
         self.imports = ImportRunner(self.records, self.clock, scripts)
         self.pushed = PushedRows(self.records, scripts)
@@ -111,12 +120,30 @@ class Instance:
         if not fresh and not settings.ephemeral:
             self._upgrade()
 
+    def _join_rules(self) -> None:
+        """Join business rules and the events of scripts, the first hook of all."""
+        scripted = ScriptedRules(self.scripts)
+        later = LaterRules(self.records, scripted, self.jobs, self._acting)
+        self.rules = BusinessRules(self.records, scripted, later)
+        self.records.hooks.extend((self.rules, ScriptCheck(self.scripts)))
+        self.script_events = EventQueue(self.records, self.jobs, self._acting)
+        self.script_events.handlers.append(ScriptActions(self.scripts))
+
+    def _acting(self, user: str) -> Actor:
+        """Return who acts in work that a user left for later; empty is the instance itself.
+
+        Raises:
+            NotAuthenticated: he is gone, inactive or locked out.
+        """
+        if not user:
+            return SYSTEM
+        return self.identities.actor(user, self.holder.current().part(RIGHTS))
+
     def _join_durable_work(self) -> None:
-        """Join jobs, events, the way out and flows; nothing of it works before ``start_work``."""
-        self.node = node = _node_name(self.settings, self.ids)
+        """Join events, the way out and flows; nothing of it works before ``start_work``."""
+        node = self.node
         self.outbound = Outbound(self.records, self.settings.egress)
         self._closers.append(self.outbound.close)
-        self.jobs = _jobs(self, node)
         self.deferred = DeferredMessages(self.records, self.jobs, lambda: self.messages)
         self.events = EventRegistry()
         self.dispatcher = Dispatcher(self.records, self.events, node)
@@ -162,11 +189,13 @@ class Instance:
 
     def start_work(self) -> None:
         """Begin to carry out jobs, events and schedules; called once the node answers."""
+        self.records.logbook.start()
         self.jobs.start()
         self.dispatcher.start()
         self.sweeper.start()
         self.uploads.start()
         self.schedules.load()
+        self._closers.append(self.records.logbook.stop)
         self._closers.append(self.sweeper.stop)
         self._closers.append(self.uploads.stop)
         self._closers.append(lambda: _stopped(self.jobs.stop, "jobs"))

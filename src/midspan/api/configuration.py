@@ -14,7 +14,6 @@ from midspan.kernel.errors import MidspanError
 from midspan.outbound.reach import reach
 from midspan.records import Record, RecordTransaction
 from midspan.rules import BusinessRules
-from midspan.rules.index import SCRIPTED
 from midspan.scripting.services import METHODS
 from midspan.security import SYSTEM
 from midspan_link.errors import LinkError
@@ -29,8 +28,7 @@ def rules(examined: Examined) -> Iterator[Check]:
     for problem in problems:
         hint = f"Correct or deactivate it: {_PAGE.format('sys_script', problem.sys_id)}"
         message = f"{problem.name!r} of {problem.table or 'no table'} does not run"
-        status = "warning" if problem.message == SCRIPTED else "failed"
-        yield Check("rules", status, f"{message}: {problem.message}", hint)
+        yield Check("rules", "failed", f"{message}: {problem.message}", hint)
     if not problems:
         yield Check("rules", "ok", "Every active business rule runs")
 

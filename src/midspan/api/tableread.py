@@ -253,7 +253,7 @@ def read_stored_at_once(request: Request, view: View, sys_id: str) -> dict[str, 
         RecordNotFound: there is none, or the actor may not read it.
     """
     records, snapshot = request.parts.records, request.snapshot
-    if view.display is not Display.VALUE:
+    if view.display is not Display.VALUE or records.narrows(view.table, snapshot):
         return None
     access = records.access(request.actor, snapshot, request.parts.clock.now())
     one = _one(snapshot, access, records.database.dialect, view)

@@ -118,6 +118,24 @@ class JobContext:
         self.fence = fence
         self.attempt = attempt
         self._table = table
+        self.finished: str | None = None
+        """The state that ``finish`` wrote; None as long as the handler's outcome counts."""
+
+    def finish(self, transaction: Transaction, outcome: Outcome) -> None:
+        """Write the outcome of this run in ``transaction``, together with what the run did.
+
+        So the work is done once, also when the process dies right after the commit. What the
+        handler returns does not count any more; when the transaction is rolled back, call
+        ``reopen``.
+
+        Raises:
+            FenceLost: somebody else took the job or cancelled it; write nothing.
+        """
+        self.finished = self._table.settle(transaction, self, outcome)
+
+    def reopen(self) -> None:
+        """Forget ``finish``, because its transaction was rolled back."""
+        self.finished = None
 
     def hold(self, transaction: Transaction) -> None:
         """Renew the lease in ``transaction`` and keep others from taking the job until its end.

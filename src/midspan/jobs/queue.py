@@ -145,6 +145,8 @@ class TableQueue:
         except Exception as error:
             log.exception("job %s of kind %s failed", sys_id, kind.name)
             outcome = Retry(reason=f"{type(error).__name__}: {error}")
+        if context.finished is not None:
+            return context.finished
         try:
             with self.table.database.write() as transaction:
                 return self.table.settle(transaction, context, outcome)

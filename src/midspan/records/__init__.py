@@ -12,7 +12,7 @@ from midspan.records.change import (
     insert,
     update,
 )
-from midspan.records.hooks import ChangeFeed, Guard, RecordHook
+from midspan.records.hooks import ChangeFeed, Guard, PageCut, RecordHook
 from midspan.records.inboundguard import InboundGuard
 from midspan.records.prepared import PreparedRead, prepare_read
 from midspan.records.record import Record
@@ -53,6 +53,7 @@ __all__ = [
     "InboundGuard",
     "Keepers",
     "Operation",
+    "PageCut",
     "PreparedRead",
     "Record",
     "RecordHook",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from midspan.dictionary import Table
+from midspan.kernel.errors import MidspanError
 from midspan.query import Query
 from midspan.records.change import Draft, Operation
 
 if TYPE_CHECKING:
+    from midspan.records.snapshot import Snapshot
     from midspan.records.transaction import RecordTransaction
 
 
@@ -50,6 +52,54 @@ class SetHook(Protocol):
         ...
 
 
+@runtime_checkable
+class QueryHook(Protocol):
+    """What a ``RecordHook`` may add: telling where its ``before_query`` has anything to do.
+
+    There it decides which rows people see, whatever way they take.
+    """
+
+    def narrows(self, table: str | None, snapshot: Snapshot) -> bool:
+        """Tell whether queries of a table, or of any table, are narrowed."""
+        ...
+
+    def before_query(self, table: Table, query: Query, transaction: RecordTransaction) -> Query:
+        """Narrow a query before it is planned."""
+        ...
+
+
+class PageCut(Exception):
+    """A hook finds that the records of a set have to be written one by one after all."""
+
+
+@runtime_checkable
+class PageHook(SetHook, Protocol):
+    """What a ``SetHook`` may add: working on the drafts of a set together, with the same result.
+
+    The drafts are of one operation, maybe of several classes. Both methods may raise ``PageCut``:
+    then the set is undone and written record by record, through ``before`` and ``after``.
+    """
+
+    def before_all(
+        self, drafts: Sequence[Draft], transaction: RecordTransaction, *, late: bool
+    ) -> Mapping[int, MidspanError]:
+        """Do what ``before`` does for each draft; return what went wrong by position."""
+        ...
+
+    def after_all(self, drafts: Sequence[Draft], transaction: RecordTransaction) -> None:
+        """Do what ``after`` does for each stored draft."""
+        ...
+
+    def settle_set(
+        self, transaction: RecordTransaction, *, kept: bool, lost: Collection[str]
+    ) -> None:
+        """Learn that a set is through, or that it was undone with everything done for it.
+
+        ``lost`` are the ids of records that were refused; nothing else may stay of those.
+        """
+        ...
+
+
 class Guard(Protocol):
     """Keeps what must hold of stored rows, whatever rules say: it runs without rules, too.
 
@@ -76,3 +126,12 @@ class ChangeFeed(Protocol):
     def wants(self, table: Table, operation: Operation, transaction: RecordTransaction) -> bool:
         """Tell whether an event has to be written for changes of this kind."""
         ...
+
+
+def cuts(
+    hook: RecordHook, table: Table, operation: Operation, transaction: RecordTransaction
+) -> bool:
+    """Tell whether a hook needs the changes of a class to go row by row."""
+    if not hook.wants(table, operation, transaction):
+        return False
+    return not (isinstance(hook, SetHook) and hook.set_based(table, operation, transaction))

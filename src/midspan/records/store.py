@@ -12,9 +12,12 @@ import msgspec
 from msgspec import Struct
 
 from midspan.dictionary import Dictionary, Field, FieldPath, Storage, Table
+from midspan.jobs import JobQueue
 from midspan.kernel.clock import Clock
 from midspan.kernel.ids import IdSource
-from midspan.records.hooks import ChangeFeed, Guard, RecordHook
+from midspan.records.hooks import ChangeFeed, Guard, QueryHook, RecordHook
+from midspan.records.logbook import Logbook
+from midspan.records.narrowing import Narrowing
 from midspan.records.numbers import NumberBlocks
 from midspan.records.prepared import PreparedRead
 from midspan.records.snapshot import ACCESS, FILTER_OPTIONS, PROPERTIES, Snapshot, SnapshotHolder
@@ -68,6 +71,9 @@ class RecordStore:
         self.hooks: list[RecordHook] = []
         self.guards: list[Guard] = []
         self.feeds: list[ChangeFeed] = []
+        self.jobs: JobQueue | None = None
+        """Where scripts and rules put what is done later; None as long as nothing is."""
+        self.logbook = Logbook(self)
         self.numbers = NumberBlocks(database)
         self.writer = Writer(self)
         self.sql = Statements("midspan.records", "records", database.dialect)
@@ -89,8 +95,32 @@ class RecordStore:
             yield records
             records.settle()
 
-    def access(self, actor: Actor, snapshot: Snapshot, now: datetime) -> Access:
-        """Return what an actor may do under a snapshot; the same object for the same answers."""
+    def access(
+        self,
+        actor: Actor,
+        snapshot: Snapshot,
+        now: datetime,
+        transaction: RecordTransaction | None = None,
+    ) -> Access:
+        """Return what an actor may do under a snapshot; the same object for the same answers.
+
+        Where code of hooks narrows queries it is a new one each time, which asks that code at most
+        once a table, in ``transaction`` or else in one of its own.
+        """
+        access = self._granted(actor, snapshot, now)
+        if actor.trusted or not any(hook.narrows(None, snapshot) for hook in self._query_hooks()):
+            return access
+        narrowing = Narrowing(self, actor, snapshot, self._query_hooks(), transaction)
+        return access.narrowed(narrowing.condition)
+
+    def narrows(self, table: str, snapshot: Snapshot) -> bool:
+        """Tell whether code of hooks decides which rows of a table people see."""
+        return any(hook.narrows(table, snapshot) for hook in self._query_hooks())
+
+    def _query_hooks(self) -> list[QueryHook]:
+        return [hook for hook in self.hooks if isinstance(hook, QueryHook)]
+
+    def _granted(self, actor: Actor, snapshot: Snapshot, now: datetime) -> Access:
         instant = now.replace(microsecond=0) if snapshot.derive(_asks_the_time) else _ANY_TIME
         zone = _zone(snapshot)
         if zone and not actor.time_zone:

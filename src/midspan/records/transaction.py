@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -89,8 +90,17 @@ class RecordTransaction:
     def access(self) -> Access:
         """What the actor may do."""
         if self._access is None:
-            self._access = self.store.access(self.actor, self.snapshot, self.now)
+            self._access = self.store.access(self.actor, self.snapshot, self.now, self)
         return self._access
+
+    @contextmanager
+    def acting(self, actor: Actor) -> Iterator[None]:
+        """Let somebody else act for the time of the block."""
+        former, self.actor, self._access = self.actor, actor, None
+        try:
+            yield
+        finally:
+            self.actor, self._access = former, None
 
     def use(self, snapshot: Snapshot) -> None:
         """Work with another snapshot from here on; access is derived anew."""

@@ -8,12 +8,9 @@ step below works on a list of drafts, and row by row is simply lists of one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
-
-import orjson
-from msgspec import Struct
 
 from midspan.dictionary import Field, Storage, Table
 from midspan.kernel.errors import (
@@ -26,11 +23,12 @@ from midspan.kernel.errors import (
     RecordNotFound,
 )
 from midspan.query import ALWAYS, NEVER, evaluate
+from midspan.records.blank import blank_row
 from midspan.records.change import Applied, Change, Draft, Operation, Refused, Result
-from midspan.records.hooks import RecordHook, SetHook
+from midspan.records.hooks import PageCut, PageHook, cuts
 from midspan.records.record import Record
 from midspan.records.snapshot import Snapshot
-from midspan.security.dynamic import PREFIX
+from midspan.records.traces import audit_rows, deletion_rows, event_payload, journal_rows
 
 if TYPE_CHECKING:
     from midspan.records.store import RecordStore
@@ -71,7 +69,7 @@ class Writer:
     ) -> Applied:
         """Carry out one change or raise; see ``RecordTransaction.apply``."""
         if alone and change.table in transaction.dictionary:
-            (result,) = self._batch(transaction, [change], collect=False, held=held)
+            (result,) = self._batch(transaction, [change], set(), collect=False, held=held)
         else:
             (result,) = self.apply(transaction, [change], collect=False)
         if isinstance(result, Refused):
@@ -99,7 +97,7 @@ class Writer:
     def _row_wise(self, transaction: RecordTransaction, table: str, operation: Operation) -> bool:
         known = transaction.dictionary.tables.get(table)
         return known is not None and any(
-            _cuts(hook, transaction.dictionary.table(cls), operation, transaction)
+            cuts(hook, transaction.dictionary.table(cls), operation, transaction)
             for hook in self._store.hooks
             for cls in known.classes
         )
@@ -108,42 +106,75 @@ class Writer:
         self, transaction: RecordTransaction, batch: list[Change], *, collect: bool
     ) -> list[Result]:
         """Undo a batch that was refused; with ``collect`` find out whose fault it was."""
+        if len(batch) > 1 and self._row_wise(transaction, batch[0].table, batch[0].operation):
+            return self._one_by_one(transaction, batch, collect=collect)
         try:
             with transaction.database.savepoint():
-                return self._batch(transaction, batch, collect=collect)
+                return self._set(transaction, batch, collect=collect)
+        except PageCut:
+            return self._one_by_one(transaction, batch, collect=collect)
         except MidspanError as error:
             if not collect:
                 raise
             if len(batch) == 1:
                 return [Refused(batch[0], error)]
+        return self._one_by_one(transaction, batch, collect=True)
+
+    def _one_by_one(
+        self, transaction: RecordTransaction, batch: list[Change], *, collect: bool
+    ) -> list[Result]:
         return [
             result
             for change in batch
-            for result in self._guarded(transaction, [change], collect=True)
+            for result in self._guarded(transaction, [change], collect=collect)
         ]
+
+    def _set(
+        self, transaction: RecordTransaction, batch: list[Change], *, collect: bool
+    ) -> list[Result]:
+        """Carry out a batch; hooks that work on sets hear whether it was kept."""
+        lost: set[str] = set()
+        if len(batch) == 1:  # raised, so that what its rules did is undone, too
+            return self._batch(transaction, batch, lost, collect=False)
+        kept = not collect
+        try:
+            results = self._batch(transaction, batch, lost, collect=collect)
+            kept = True
+            return results
+        except PageCut:
+            kept = False
+            raise
+        finally:
+            for hook in self._store.hooks:
+                if isinstance(hook, PageHook):
+                    hook.settle_set(transaction, kept=kept, lost=lost)
 
     def _batch(
         self,
         transaction: RecordTransaction,
         batch: list[Change],
+        lost: set[str],
         *,
         collect: bool,
         held: Record | None = None,
     ) -> list[Result]:
         outcome: dict[int, Result] = {}
-        drafts: list[tuple[int, Draft]] = []
+        drafts: dict[int, Draft] = {}
+        together = len(batch) > 1
         for position, made in enumerate(self._drafts(transaction, batch, held)):
-            try:
-                if isinstance(made, MidspanError):
-                    raise made
-                self._prepare(transaction, made)
-                drafts.append((position, made))
-            except MidspanError as error:
-                if not collect:
-                    raise
-                outcome[position] = Refused(batch[position], error)
-        written = self._store_drafts(transaction, [draft for _, draft in drafts])
-        for position, draft in drafts:
+            if isinstance(made, MidspanError):
+                outcome[position] = Refused(batch[position], made)
+            else:
+                drafts[position] = made
+        for position, error in self._prepare(transaction, drafts, together=together).items():
+            outcome[position] = Refused(batch[position], error)
+            lost.add(drafts.pop(position).sys_id)
+        if outcome and not collect:
+            first = outcome[min(outcome)]
+            assert isinstance(first, Refused)  # noqa: S101 - nothing else is in it yet
+            raise first.error
+        written = self._store_drafts(transaction, list(drafts.values()), together=together)
+        for position, draft in drafts.items():
             outcome[position] = Applied(
                 table=draft.table.name,
                 operation=draft.operation,
@@ -190,7 +221,7 @@ class Writer:
         if cls != table.name and transaction.dictionary.is_a(cls, table.name):
             table = transaction.dictionary.table(cls)
         draft = Draft(table, change, None)
-        blank = transaction.snapshot.derive(_blank, table.name)
+        blank = transaction.snapshot.derive(blank_row, table.name)
         draft.values.update(blank.values)
         for name, expression in blank.computed:
             draft.set(name, transaction.values(expression) or "")
@@ -201,15 +232,37 @@ class Writer:
             draft.values["sys_class_name"] = table.name
         return draft
 
-    def _prepare(self, transaction: RecordTransaction, draft: Draft) -> None:
+    def _prepare(
+        self, transaction: RecordTransaction, drafts: Mapping[int, Draft], *, together: bool
+    ) -> dict[int, MidspanError]:
+        """Take drafts to the point where they can be stored; return what was refused, and why.
+
+        Each step is taken for all drafts before the next one; a refused draft takes no more.
+        """
+        refused: dict[int, MidspanError] = {}
+
+        def each(step: Callable[[RecordTransaction, Draft], None]) -> None:
+            for position, draft in drafts.items():
+                if position not in refused:
+                    try:
+                        step(transaction, draft)
+                    except MidspanError as error:
+                        refused[position] = error
+
+        each(self._take)
+        self._before(transaction, drafts, refused, late=False, together=together)
+        each(_check_policies)
+        self._before(transaction, drafts, refused, late=True, together=together)
+        each(self._finish)
+        return refused
+
+    def _take(self, transaction: RecordTransaction, draft: Draft) -> None:
         self._check_row(transaction, draft)
         if draft.operation is not Operation.DELETE:
             self._take_values(transaction, draft)
             self._system_fields(transaction, draft)
-        self._before(transaction, draft, late=False)
-        if draft.operation is not Operation.DELETE and draft.options.mandatory:
-            _check_mandatory(draft)
-        self._before(transaction, draft, late=True)
+
+    def _finish(self, transaction: RecordTransaction, draft: Draft) -> None:
         for guard in self._store.guards:
             if guard.wants(draft.table, draft.operation):
                 guard.before(draft, transaction)
@@ -269,14 +322,37 @@ class Writer:
                 taken = self._store.numbers.take(number, transaction.database)
                 draft.values["number"] = taken[0]
 
-    def _before(self, transaction: RecordTransaction, draft: Draft, *, late: bool) -> None:
-        if not draft.options.rules:
-            return
+    def _before(
+        self,
+        transaction: RecordTransaction,
+        drafts: Mapping[int, Draft],
+        refused: dict[int, MidspanError],
+        *,
+        late: bool,
+        together: bool,
+    ) -> None:
+        """Let each hook work on the drafts that are left; a refusal keeps no other from it."""
         for hook in self._store.hooks:
-            if hook.wants(draft.table, draft.operation, transaction):
-                hook.before(draft, transaction, late=late)
-        if draft.refused is not None:
-            raise OperationAborted("Operation Failed", detail=draft.refused)
+            wanted = {
+                position: draft
+                for position, draft in drafts.items()
+                if position not in refused
+                and draft.options.rules
+                and hook.wants(draft.table, draft.operation, transaction)
+            }
+            if together and wanted and isinstance(hook, PageHook):
+                positions = list(wanted)
+                failed = hook.before_all(list(wanted.values()), transaction, late=late)
+                refused.update((positions[at], error) for at, error in failed.items())
+                continue
+            for position, draft in wanted.items():
+                try:
+                    hook.before(draft, transaction, late=late)
+                except MidspanError as error:
+                    refused[position] = error
+        for position, draft in drafts.items():
+            if position not in refused and draft.refused is not None:
+                refused[position] = OperationAborted("Operation Failed", detail=draft.refused)
 
     def _seal(self, transaction: RecordTransaction, draft: Draft) -> None:
         """Hash and encrypt what was given in clear; stored forms pass through unchanged."""
@@ -288,7 +364,9 @@ class Writer:
 
     # The store and what follows it
 
-    def _store_drafts(self, transaction: RecordTransaction, drafts: list[Draft]) -> set[int]:
+    def _store_drafts(
+        self, transaction: RecordTransaction, drafts: list[Draft], *, together: bool
+    ) -> set[int]:
         """Write drafts of one table and operation; return the ids of those that changed."""
         written = [draft for draft in drafts if self._stamp_update(transaction, draft)]
         if not written:
@@ -304,8 +382,7 @@ class Writer:
             draft.settled = None
         transaction.touch(by_class)
         self._follow(transaction, list(by_class.values()))
-        for draft in written:
-            self._after(transaction, draft)
+        self._after(transaction, written, together=together)
         return {id(draft) for draft in written}
 
     def _follow(self, transaction: RecordTransaction, groups: list[list[Draft]]) -> None:
@@ -327,12 +404,19 @@ class Writer:
                 ids = [draft.sys_id for draft in group]
                 self._store.delete_rows(transaction.database, table, ids)
 
-    def _after(self, transaction: RecordTransaction, draft: Draft) -> None:
-        if not draft.options.rules:
-            return
-        for hook in self._store.hooks:
-            if hook.wants(draft.table, draft.operation, transaction):
-                hook.after(draft, transaction)
+    def _after(
+        self, transaction: RecordTransaction, drafts: list[Draft], *, together: bool
+    ) -> None:
+        drafts = [draft for draft in drafts if draft.options.rules]
+        paged = [hook for hook in self._store.hooks if together and isinstance(hook, PageHook)]
+        for draft in drafts:
+            for hook in self._store.hooks:
+                if hook not in paged and hook.wants(draft.table, draft.operation, transaction):
+                    hook.after(draft, transaction)
+        for hook in paged:
+            wanted = [d for d in drafts if hook.wants(d.table, d.operation, transaction)]
+            if wanted:
+                hook.after_all(wanted, transaction)
 
     def _insert(self, transaction: RecordTransaction, table: Table, group: list[Draft]) -> None:
         try:
@@ -360,14 +444,14 @@ class Writer:
 
     def _record(self, transaction: RecordTransaction, drafts: list[Draft]) -> None:
         """Write journal entries, audit rows and events of stored drafts."""
-        journal = [row for draft in drafts for row in _journal_rows(draft)]
+        journal = [row for draft in drafts for row in journal_rows(draft)]
         transaction.engine_insert("sys_journal_field", journal)
         audited = [draft for draft in drafts if draft.options.rules and draft.table.audit]
         user = transaction.actor.user_name
         transaction.engine_insert(
-            "sys_audit", [row for draft in audited for row in _audit_rows(draft, user)]
+            "sys_audit", [row for draft in audited for row in audit_rows(draft, user)]
         )
-        transaction.engine_insert("sys_audit_delete", _deletion_rows(drafts))
+        transaction.engine_insert("sys_audit_delete", deletion_rows(drafts))
         self._emit(transaction, [draft for draft in drafts if draft.options.rules])
 
     def _emit(self, transaction: RecordTransaction, drafts: list[Draft]) -> None:
@@ -395,44 +479,9 @@ class Writer:
             transaction.engine_insert("sys_outbox", rows)
 
 
-class _Blank(Struct, frozen=True):
-    """A new row of a class: its values by field, and those that an expression gives."""
-
-    values: dict[str, str]
-    computed: tuple[tuple[str, str], ...]
-
-
-def _blank(snapshot: Snapshot, table: str) -> _Blank:
-    fields = snapshot.dictionary.table(table).fields.values()
-    stored = [field for field in fields if field.storage is not Storage.NONE]
-    computed = {field.name: field.default for field in stored if field.default.startswith(PREFIX)}
-    values = {field.name: "" if field.name in computed else field.default for field in stored}
-    return _Blank(values, tuple(computed.items()))
-
-
 def _secret_fields(snapshot: Snapshot, table: str) -> tuple[Field, ...]:
     fields = snapshot.dictionary.table(table).fields.values()
     return tuple(field for field in fields if field.kind.secret)
-
-
-def _cuts(
-    hook: RecordHook, table: Table, operation: Operation, transaction: RecordTransaction
-) -> bool:
-    """Tell whether a hook needs the changes of a class to go row by row."""
-    if not hook.wants(table, operation, transaction):
-        return False
-    return not (isinstance(hook, SetHook) and hook.set_based(table, operation, transaction))
-
-
-def event_payload(draft: Draft, actor: str) -> str:
-    """Return the event's JSON: who, and each changed field with its old and new text."""
-    changes = {
-        name: [old, new]
-        for name, (old, new) in draft.changes().items()
-        if not draft.table.fields[name].kind.secret
-    }
-    changes |= {name: ["", text] for name, text in draft.journal.items()}
-    return orjson.dumps({"actor": actor, "changes": changes}).decode()
 
 
 def _fit(field: Field, text: str) -> str:
@@ -442,7 +491,9 @@ def _fit(field: Field, text: str) -> str:
     return text[: field.max_length] if cut else text
 
 
-def _check_mandatory(draft: Draft) -> None:
+def _check_policies(_: RecordTransaction, draft: Draft) -> None:
+    if draft.operation is Operation.DELETE or not draft.options.mandatory:
+        return
     empty = [
         field.label
         for field in draft.table.fields.values()
@@ -453,41 +504,3 @@ def _check_mandatory(draft: Draft) -> None:
             "Operation Failed",
             detail=f"Data Policy Exception: The following fields are mandatory: {', '.join(empty)}",
         )
-
-
-def _journal_rows(draft: Draft) -> Iterable[dict[str, str]]:
-    for name, text in draft.journal.items():
-        yield {
-            "name": draft.table.name,
-            "element_id": draft.sys_id,
-            "element": name,
-            "value": text,
-        }
-
-
-def _audit_rows(draft: Draft, user: str) -> Iterable[dict[str, str]]:
-    if draft.operation is not Operation.UPDATE:
-        return
-    for name, (old, new) in draft.changes().items():
-        field = draft.table.fields[name]
-        if field.audit:
-            yield {
-                "tablename": draft.table.name,
-                "documentkey": draft.sys_id,
-                "fieldname": name,
-                "oldvalue": "" if field.kind.secret else old,
-                "newvalue": "" if field.kind.secret else new,
-                "user": user,
-            }
-
-
-def _deletion_rows(drafts: list[Draft]) -> list[dict[str, str]]:
-    return [
-        {
-            "tablename": draft.table.name,
-            "documentkey": draft.sys_id,
-            "display_value": draft.old(draft.table.display),
-        }
-        for draft in drafts
-        if draft.operation is Operation.DELETE
-    ]

@@ -1,23 +1,33 @@
-"""Business rules: rows of ``sys_script`` that need no script, and built-in behaviour."""
+"""Business rules: rows of ``sys_script``, scripts included, and built-in behaviour."""
 
+from midspan.rules.actions import ACTIONS, ScriptActions
 from midspan.rules.builtin import PRIORITIES, REQUIRE_CLOSE_CODE
-from midspan.rules.hook import MESSAGES, BusinessRules, refusal
+from midspan.rules.check import ScriptCheck
+from midspan.rules.hook import BusinessRules
 from midspan.rules.index import RULES, RuleIndex, build_index
+from midspan.rules.later import LaterRules
 from midspan.rules.rule import Rule, RuleProblem, check_rule, compile_rule
+from midspan.rules.running import MESSAGES, refusal
+from midspan.rules.scripted import ScriptedRules
 
-PARTS = (RULES, PRIORITIES)
+PARTS = (RULES, PRIORITIES, ACTIONS)
 """What the ``SnapshotHolder`` of the instance has to load for rules."""
 
 __all__ = [
+    "ACTIONS",
     "MESSAGES",
     "PARTS",
     "PRIORITIES",
     "REQUIRE_CLOSE_CODE",
     "RULES",
     "BusinessRules",
+    "LaterRules",
     "Rule",
     "RuleIndex",
     "RuleProblem",
+    "ScriptActions",
+    "ScriptCheck",
+    "ScriptedRules",
     "build_index",
     "check_rule",
     "compile_rule",

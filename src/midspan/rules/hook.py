@@ -1,33 +1,23 @@
-"""Runs business rules without script with every write; the record hook of this package."""
+"""Runs business rules with every write; the record hook of this package."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from msgspec import structs
-
-from midspan.dictionary import Storage, Table
-from midspan.kernel.errors import InvalidValue, OperationAborted
-from midspan.query import Condition, Query, Unknown, evaluate, resolve_query
-from midspan.records import (
-    Draft,
-    Operation,
-    RecordStore,
-    RecordTransaction,
-    Snapshot,
-    update,
-)
-from midspan.records.lookup import resolve_reference
+from midspan.dictionary import Table
+from midspan.kernel.errors import MidspanError
+from midspan.query import Query
+from midspan.records import Draft, Operation, Record, RecordStore, RecordTransaction, Snapshot
 from midspan.rules.builtin import Computed
 from midspan.rules.index import RULES, RuleIndex, TableRules
-from midspan.rules.reading import DraftReader
-from midspan.rules.rule import Rule, RuleProblem, Setting
+from midspan.rules.later import LaterRules
+from midspan.rules.phase import Phase
+from midspan.rules.rule import RuleProblem
+from midspan.rules.scripted import ScriptedRules
+from midspan.sandbox import JsonValue
 
 log = logging.getLogger(__name__)
-MESSAGES = "rule_messages"
-"""Where a transaction keeps the messages that rules added, as a list of texts."""
 
 
 class BusinessRules:
@@ -35,18 +25,27 @@ class BusinessRules:
 
     Before rules set fields of the draft and refuse it; one that refuses does not keep later rules
     from running. After rules set fields by a second update in the same transaction; one that
-    aborts takes the whole write back.
+    aborts takes the whole write back. Scripts run inside the transaction, too, those of async
+    rules after it, as jobs.
+
+    Without ``scripts`` rules with a script are left out; that is for a store that installs itself.
     """
 
-    def __init__(self, records: RecordStore) -> None:
+    def __init__(
+        self,
+        records: RecordStore,
+        scripts: ScriptedRules | None = None,
+        later: LaterRules | None = None,
+    ) -> None:
         self._records = records
+        self._scripts = scripts
+        self._later = later
         self._reported: frozenset[RuleProblem] = frozenset()
         records.holder.on_renewal(self._renewed)
 
     def problems(self) -> tuple[RuleProblem, ...]:
-        """Return the active rules that cannot run, those with a script included."""
-        index = self._records.holder.current().part(RULES)
-        return (*index.problems, *index.scripted)
+        """Return the active rules that cannot run."""
+        return self._records.holder.current().part(RULES).problems
 
     # What the writer calls
 
@@ -55,90 +54,99 @@ class BusinessRules:
         return _rules(transaction, table, operation) is not None
 
     def set_based(self, table: Table, operation: Operation, transaction: RecordTransaction) -> bool:
-        """Tell whether all of it looks at its own draft alone."""
+        """Tell whether all of it looks at its own draft alone, as far as is known of scripts."""
         found = _rules(transaction, table, operation)
-        return found is None or found.alone
+        if found is None:
+            return True
+        cut = self._scripts is not None and self._scripts.looks_elsewhere(found.scripted)
+        return found.alone and not cut
 
     def before(self, draft: Draft, transaction: RecordTransaction, *, late: bool) -> None:
         """Run the rules of order below 1000, or the rest."""
-        found = _rules(transaction, draft.table, draft.operation)
-        if found is None:
-            return
-        if late:
-            self._run(found.late, draft, transaction)
-            return
-        for each in found.computed:
-            each.compute(draft, transaction)
-        inputs = [_inputs(each, draft) for each in found.computed]
-        self._run(found.early, draft, transaction)
-        for each, before in zip(found.computed, inputs, strict=True):
-            if _inputs(each, draft) != before:
-                each.compute(draft, transaction)
-        for each in found.checks:
-            each.compute(draft, transaction)
+        for error in self._before([draft], transaction, late=late, together=False).values():
+            raise error
+
+    def before_all(
+        self, drafts: Sequence[Draft], transaction: RecordTransaction, *, late: bool
+    ) -> Mapping[int, MidspanError]:
+        """Run rules for drafts of one operation, rule by rule and not draft by draft."""
+        return self._before(drafts, transaction, late=late, together=True)
+
+    def _before(
+        self, drafts: Sequence[Draft], transaction: RecordTransaction, *, late: bool, together: bool
+    ) -> dict[int, MidspanError]:
+        failed: dict[int, MidspanError] = {}
+        for found, group in _by_class(drafts, transaction):
+            with Phase(
+                transaction, drafts, group, failed, self._scripts, together=together
+            ) as phase:
+                if late:
+                    phase.before(found.late)
+                else:
+                    _early(phase, found)
+        return failed
 
     def after(self, draft: Draft, transaction: RecordTransaction) -> None:
         """Run after rules; a rule does not run again for a record while it runs for it."""
-        found = _rules(transaction, draft.table, draft.operation)
-        if found is None or not found.after:
-            return
-        running: set[tuple[str, str]] = transaction.locals.setdefault("rules_running", set())
-        for rule in found.after:
-            key = (rule.sys_id, draft.sys_id)
-            if key in running:
-                continue
-            running.add(key)
-            try:
-                self._run_after(rule, draft, transaction)
-            finally:
-                running.discard(key)
+        self._after([draft], transaction, together=False)
+
+    def after_all(self, drafts: Sequence[Draft], transaction: RecordTransaction) -> None:
+        """Run after rules for stored drafts, and queue their async rules."""
+        self._after(drafts, transaction, together=True)
+
+    def _after(
+        self, drafts: Sequence[Draft], transaction: RecordTransaction, *, together: bool
+    ) -> None:
+        failed: dict[int, MidspanError] = {}
+        for found, group in _by_class(drafts, transaction):
+            with Phase(
+                transaction, drafts, group, failed, self._scripts, together=together
+            ) as phase:
+                phase.after(found.after)
+                if self._later is not None:
+                    self._later.queue(phase, found.later)
+        if failed:
+            raise failed[min(failed)]
+
+    def settle_set(
+        self, transaction: RecordTransaction, *, kept: bool, lost: Collection[str]
+    ) -> None:
+        """Let what scripts said about a set be heard, or forget it with the set."""
+        if self._scripts is not None:
+            self._scripts.settle(transaction, kept=kept, lost=lost)
 
     def before_query(self, table: Table, query: Query, transaction: RecordTransaction) -> Query:
-        """Leave the query as it is: only a script could narrow it."""
-        return query
+        """Narrow a query as the query rules of its table ask for."""
+        rules = transaction.snapshot.part(RULES).queries.get(table.name, ())
+        if not rules or self._scripts is None:
+            return query
+        return self._scripts.narrow(table, query, rules, transaction)
 
-    # One rule
+    def display(
+        self, record: Record, transaction: RecordTransaction
+    ) -> tuple[dict[str, str], dict[str, JsonValue]]:
+        """Run the display rules of a record that is about to be shown in a form.
 
-    def _run(self, rules: tuple[Rule, ...], draft: Draft, transaction: RecordTransaction) -> None:
-        for rule in rules:
-            reader = DraftReader(draft, transaction)
-            if not _applies(rule, draft, transaction, reader):
-                continue
-            if rule.settings and draft.operation is not Operation.DELETE:
-                for name, text in _values(rule, draft, transaction, reader).items():
-                    _set(rule, draft, name, text)
-            _add_message(rule, transaction)
-            if rule.abort:
-                draft.refuse(refusal(rule, draft))
+        Returns the values that they change for the reader alone, and what they put into
+        ``g_scratchpad``. Reads through an API have no display rules.
+        """
+        rules = transaction.snapshot.part(RULES).displays.get(record.table, ())
+        if not rules or self._scripts is None:
+            return {}, {}
+        return self._scripts.display(record, rules, transaction)
 
-    def _run_after(self, rule: Rule, draft: Draft, transaction: RecordTransaction) -> None:
-        reader = DraftReader(draft, transaction)
-        if not _applies(rule, draft, transaction, reader):
-            return
-        _add_message(rule, transaction)
-        if rule.abort:
-            raise OperationAborted("Operation Failed", detail=refusal(rule, draft))
-        if not rule.settings or draft.operation is Operation.DELETE:
-            return
-        values = {
-            name: text
-            for name, text in _values(rule, draft, transaction, reader).items()
-            if (text and draft.table.fields[name].kind.journal) or text != draft.get(name)
-        }
-        if values:
-            with _trusted(transaction):
-                change = update(draft.table.name, draft.sys_id, values)
-                applied = transaction.apply(structs.replace(change, options=draft.options))
-            draft.values.update(applied.values)
+    def narrows(self, table: str | None, snapshot: Snapshot) -> bool:
+        """Tell whether queries of a table, or of any, have rules."""
+        queries = snapshot.part(RULES).queries
+        return self._scripts is not None and (table in queries if table else bool(queries))
 
     def _renewed(self, snapshot: Snapshot, parts: frozenset[str]) -> None:
         """Report rules that do not run, each once as long as nothing about it changes."""
         if RULES.name not in parts:
             return
         index: RuleIndex = snapshot.part(RULES)
-        found = frozenset((*index.problems, *index.scripted))
-        new = [each for each in (*index.problems, *index.scripted) if each not in self._reported]
-        self._reported = found
+        new = [each for each in index.problems if each not in self._reported]
+        self._reported = frozenset(index.problems)
         for problem in new:
             log.warning(
                 "business rule %r of %s does not run: %s",
@@ -149,104 +157,38 @@ class BusinessRules:
             )
 
 
-def refusal(rule: Rule, draft: Draft) -> str:
-    """Return the vendor's wording for a write that a rule aborted."""
-    return (
-        f"Operation against file '{draft.table.name}' was aborted by Business Rule "
-        f"'{rule.name}^{rule.sys_id}'. Business Rule Stack:{rule.name}"
-    )
-
-
 def _rules(transaction: RecordTransaction, table: Table, operation: Operation) -> TableRules | None:
     return transaction.snapshot.part(RULES).find(table.name, operation)
 
 
+def _by_class(
+    drafts: Sequence[Draft], transaction: RecordTransaction
+) -> Iterator[tuple[TableRules, list[int]]]:
+    """Yield what runs for each class among drafts of one operation, with their positions."""
+    groups: dict[str, list[int]] = {}
+    for at, draft in enumerate(drafts):
+        groups.setdefault(draft.table.name, []).append(at)
+    for group in groups.values():
+        found = _rules(transaction, drafts[group[0]].table, drafts[group[0]].operation)
+        if found is not None:
+            yield found, group
+
+
+def _early(phase: Phase, found: TableRules) -> None:
+    """Built-in behaviour, rules, what has to be computed again after them, and the checks."""
+    for each in found.computed:
+        for at in phase.left:
+            phase.attempt(at, each.compute)
+    inputs = {at: [_inputs(each, phase.drafts[at]) for each in found.computed] for at in phase.left}
+    phase.before(found.early)
+    for place, each in enumerate(found.computed):
+        for at in phase.left:
+            if _inputs(each, phase.drafts[at]) != inputs[at][place]:
+                phase.attempt(at, each.compute)
+    for each in found.checks:
+        for at in phase.left:
+            phase.attempt(at, each.compute)
+
+
 def _inputs(computed: Computed, draft: Draft) -> list[str]:
     return [draft.get(name) for name in computed.inputs]
-
-
-def _applies(rule: Rule, draft: Draft, transaction: RecordTransaction, reader: DraftReader) -> bool:
-    if rule.roles and not transaction.actor.has_role(rule.roles):
-        return False
-    condition = _condition(rule, transaction)
-    return evaluate(condition, reader.now, reader.then, transaction.count_related)
-
-
-def _condition(rule: Rule, transaction: RecordTransaction) -> Condition:
-    """Return the rule's condition; one with session values is resolved once per transaction."""
-    if rule.condition is not None:
-        return rule.condition
-    resolved: dict[str, tuple[Rule, Condition]] = transaction.locals.setdefault("rules", {})
-    known = resolved.get(rule.sys_id)
-    if known is None or known[0] is not rule:
-        condition, _ = resolve_query(
-            transaction.dictionary, rule.table, rule.query, Unknown.NOTHING, transaction.values
-        )
-        resolved[rule.sys_id] = known = (rule, condition)
-    return known[1]
-
-
-def _values(
-    rule: Rule, draft: Draft, transaction: RecordTransaction, reader: DraftReader
-) -> dict[str, str]:
-    """Return what a rule sets; a name of a record that does not exist leaves its field out."""
-    values: dict[str, str] = {}
-    for setting in rule.settings:
-        text = _value(setting, transaction, reader)
-        if text is None:
-            log.warning(
-                "business rule %r: no record of %s is called %r, %s stays as it is",
-                rule.name,
-                setting.field.reference,
-                setting.text,
-                setting.field.name,
-                extra={"rule": rule.sys_id, "table": draft.table.name},
-            )
-        else:
-            values[setting.field.name] = text
-    return values
-
-
-def _value(setting: Setting, transaction: RecordTransaction, reader: DraftReader) -> str | None:
-    if setting.other is not None:
-        return reader.now(setting.other)
-    if setting.expression:
-        return transaction.values(setting.expression) or ""
-    if setting.by_display:
-        with _trusted(transaction):
-            return resolve_reference(transaction, setting.field, setting.text)
-    return setting.text
-
-
-def _set(rule: Rule, draft: Draft, name: str, text: str) -> None:
-    """Give a field its value, cut to its length; a copy that does not fit is left out."""
-    field = draft.table.fields[name]
-    if field.kind.journal and not text:
-        return
-    if field.storage is Storage.TEXT and not field.kind.multiple and not field.kind.secret:
-        text = text[: field.max_length]
-    try:
-        draft.set(name, text)
-    except InvalidValue as error:
-        log.warning(
-            "business rule %r left %s as it is: %s",
-            rule.name,
-            name,
-            error.message,
-            extra={"rule": rule.sys_id, "table": draft.table.name},
-        )
-
-
-def _add_message(rule: Rule, transaction: RecordTransaction) -> None:
-    if rule.message:
-        transaction.locals.setdefault(MESSAGES, []).append(rule.message)
-
-
-@contextmanager
-def _trusted(transaction: RecordTransaction) -> Iterator[None]:
-    """Work for the instance for a moment, whatever the actor may do."""
-    enforce, transaction.enforce = transaction.enforce, False
-    try:
-        yield
-    finally:
-        transaction.enforce = enforce

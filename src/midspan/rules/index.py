@@ -10,8 +10,9 @@ from midspan.dictionary import Dictionary
 from midspan.kernel.errors import InvalidDefinition
 from midspan.records import Operation, SnapshotPart
 from midspan.rules.builtin import CHECKS, COMPUTED, Computed
-from midspan.rules.rule import Rule, RuleProblem, compile_rule, is_scripted
+from midspan.rules.rule import Rule, RuleProblem, compile_rule, script_of
 from midspan.storage import Statements, Transaction
+from midspan.storage.catalog import columns_of
 
 _COLUMNS = (
     "sys_id",
@@ -23,6 +24,8 @@ _COLUMNS = (
     "action_insert",
     "action_update",
     "action_delete",
+    "action_query",
+    "execute_function",
     "filter_condition",
     "condition",
     "role_conditions",
@@ -34,8 +37,11 @@ _COLUMNS = (
 )
 _BOOLEANS = frozenset(
     {"advanced", "action_insert", "action_update", "action_delete", "abort_action", "add_message"}
+    | {"action_query", "execute_function"}
 )
-SCRIPTED = "has a script; rules with scripts do not run on this instance"
+
+
+NO_TABLE = "belongs to no table; only rules of tables run, a script include can hold functions"
 
 
 class TableRules(Struct, frozen=True):
@@ -46,16 +52,27 @@ class TableRules(Struct, frozen=True):
     early: tuple[Rule, ...] = ()
     late: tuple[Rule, ...] = ()
     after: tuple[Rule, ...] = ()
+    later: tuple[Rule, ...] = ()
+    """Async rules: they run as jobs after the commit."""
     alone: bool = True
-    """Every one of them looks at nothing but its own draft, so that sets stay sets."""
+    """Every one of them looks at nothing but its own draft, as far as it has no script."""
+
+    @property
+    def scripted(self) -> tuple[Rule, ...]:
+        """The rules that run scripts within the write."""
+        return tuple(rule for rule in (*self.early, *self.late, *self.after) if rule.scripted)
 
 
 class RuleIndex(Struct, frozen=True):
     """The rules by class and operation, and those that do not run; immutable."""
 
     tables: Mapping[tuple[str, Operation], TableRules] = {}
+    queries: Mapping[str, tuple[Rule, ...]] = {}
+    """Query rules by the table that is queried, its own and those of the tables it extends."""
+    displays: Mapping[str, tuple[Rule, ...]] = {}
+    """Display rules by class."""
+    by_id: Mapping[str, Rule] = {}
     problems: tuple[RuleProblem, ...] = ()
-    scripted: tuple[RuleProblem, ...] = ()
 
     def find(self, table: str, operation: Operation) -> TableRules | None:
         """Return what runs for a class and an operation, or None."""
@@ -64,9 +81,12 @@ class RuleIndex(Struct, frozen=True):
 
 def load_rules(transaction: Transaction, dictionary: Dictionary) -> RuleIndex:
     """Read all active rules; one that cannot run is listed, not raised."""
-    sql = Statements("midspan.rules", "rules", transaction.dialect)
+    sql = Statements("midspan.rules", "rules", transaction.dialect)["active"]
+    # An upgrade reads the rules of the former release before it has made the new columns.
+    if "execute_function" not in columns_of(transaction, "sys_script"):
+        sql = sql.replace("execute_function", "NULL")
     active = (transaction.dialect.name != "sqlite" or 1,)
-    rows = transaction.rows(sql["active"], active)
+    rows = transaction.rows(sql, active)
     return build_index(dictionary, (_texts(row) for row in rows))
 
 
@@ -78,17 +98,33 @@ def build_index(dictionary: Dictionary, rows: Iterable[Mapping[str, str]]) -> Ru
     """Compile rows of ``sys_script``, wire texts by field name, into an index."""
     rules: list[Rule] = []
     problems: list[RuleProblem] = []
-    scripted: list[RuleProblem] = []
     for values in rows:
         try:
-            if is_scripted(values):
-                scripted.append(_problem(values, SCRIPTED))
-            elif (rule := compile_rule(dictionary, values)) is not None:
-                rules.append(rule)
+            rule = compile_rule(dictionary, values)
         except InvalidDefinition as error:
             problems.append(_problem(values, error.explain()))
+            continue
+        if rule is not None:
+            rules.append(rule)
+        elif script_of(values) and values["collection"] in ("", "global"):
+            problems.append(_problem(values, NO_TABLE))
     rules.sort(key=lambda rule: (rule.order, rule.name, rule.sys_id))
-    return RuleIndex(dict(_by_class(dictionary, rules)), tuple(problems), tuple(scripted))
+    return RuleIndex(
+        tables=dict(_by_class(dictionary, rules)),
+        queries=_by_table(dictionary, [rule for rule in rules if rule.on_query]),
+        displays=_by_table(dictionary, [rule for rule in rules if rule.time == "display"]),
+        by_id={rule.sys_id: rule for rule in rules},
+        problems=tuple(problems),
+    )
+
+
+def _by_table(dictionary: Dictionary, rules: Sequence[Rule]) -> dict[str, tuple[Rule, ...]]:
+    """Hand rules down to the children of their tables."""
+    found: dict[str, tuple[Rule, ...]] = {}
+    for cls in {cls for rule in rules for cls in dictionary.table(rule.table).classes}:
+        line = dictionary.ancestors(cls)
+        found[cls] = tuple(rule for rule in rules if rule.table in line)
+    return found
 
 
 def _by_class(
@@ -106,7 +142,8 @@ def _by_class(
                 checks=_builtin(CHECKS, line, operation),
                 early=tuple(rule for rule in mine if rule.before and not rule.late),
                 late=tuple(rule for rule in mine if rule.before and rule.late),
-                after=tuple(rule for rule in mine if not rule.before),
+                after=tuple(rule for rule in mine if rule.time == "after"),
+                later=tuple(rule for rule in mine if rule.time == "async"),
                 alone=all(rule.alone for rule in mine),
             )
             if mine or found.computed or found.checks:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -30,6 +31,8 @@ from midspan.query import (
 )
 from midspan.records import Operation
 from midspan.rules.template import Copy, FieldValue, fields_set
+from midspan.sandbox import Script
+from midspan.scripting.rulepage import rule_condition, rule_script
 from midspan.security import PROBE
 from midspan.security.dynamic import KNOWN
 
@@ -40,7 +43,21 @@ _FIXED = frozenset(
     {"sys_id", "sys_class_name", "sys_created_on", "sys_created_by", "sys_updated_on"}
     | {"sys_updated_by", "sys_mod_count"}
 )
-_IDLE_WHEN = frozenset({"async", "async_always", "before_display", "display"})
+Time: TypeAlias = Literal["before", "after", "async", "display"]
+_TIMES: dict[str, Time] = {
+    "before": "before",
+    "after": "after",
+    "async": "async",
+    "async_always": "async",
+    "before_display": "display",
+    "display": "display",
+}
+_CALLED: dict[Time, str] = {
+    "before": "onBefore",
+    "after": "onAfter",
+    "async": "onAsync",
+    "display": "onDisplay",
+}
 _COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
 _EMPTY_BODY = re.compile(r"\(function\w*\([^)]*\)\{;*\}\)\([^)]*\);*")
 _SYS_ID = re.compile(r"[0-9a-fA-F]{32}")
@@ -62,14 +79,16 @@ class Setting(Struct, frozen=True, kw_only=True):
 
 
 class Rule(Struct, frozen=True, kw_only=True):
-    """An active rule without script, ready to run on drafts of ``table`` and its children."""
+    """An active rule, ready to run on records of ``table`` and its children."""
 
     sys_id: str
     name: str
     table: str
-    before: bool
+    time: Time
     order: int
     operations: frozenset[Operation]
+    on_query: bool = False
+    """It narrows queries; only with a script, and only where it runs before."""
     query: Query
     condition: Condition | None
     """The resolved condition; None where it depends on who does it and when."""
@@ -77,6 +96,19 @@ class Rule(Struct, frozen=True, kw_only=True):
     settings: tuple[Setting, ...] = ()
     abort: bool = False
     message: str = ""
+    script: Script | None = None
+    expression: Script | None = None
+    """A condition in JavaScript, asked when the other one holds."""
+
+    @property
+    def before(self) -> bool:
+        """Tell whether the rule runs before the record is stored."""
+        return self.time == "before"
+
+    @property
+    def scripted(self) -> bool:
+        """Tell whether the rule needs a script worker."""
+        return self.script is not None or self.expression is not None
 
     @property
     def late(self) -> bool:
@@ -85,9 +117,12 @@ class Rule(Struct, frozen=True, kw_only=True):
 
     @property
     def alone(self) -> bool:
-        """Tell whether the rule looks at nothing but its own draft before it is stored."""
+        """Tell whether the rule looks at nothing but its own draft, as far as it has no script.
+
+        What an after rule does without a script is a write of its own.
+        """
         return (
-            self.before
+            (self.before or not (self.settings or self.abort))
             and self.condition is not None
             and not _walks(self.condition)
             and not any(
@@ -109,7 +144,7 @@ class RuleProblem(Struct, frozen=True):
 def check_rule(dictionary: Dictionary, values: Mapping[str, str]) -> None:
     """Check a row of ``sys_script``, given as wire texts by field name.
 
-    A rule with a script is checked as far as it has no script: table, condition, set fields.
+    Its script is not looked at: table, condition and set fields are.
 
     Raises:
         InvalidDefinition: names the rule and what is wrong with it; the hint names what is near.
@@ -117,18 +152,34 @@ def check_rule(dictionary: Dictionary, values: Mapping[str, str]) -> None:
     compile_rule(dictionary, values)
 
 
-def is_scripted(values: Mapping[str, str]) -> bool:
-    """Tell whether a rule needs its script or its condition expression to be run."""
+def script_of(values: Mapping[str, str]) -> str:
+    """Return the script that a rule runs; ``''`` for none, or one without a statement."""
     if values.get("advanced") != "true":
-        return False
-    script = "".join(_COMMENT.sub("", values.get("script", "")).split())
-    return bool(values.get("condition", "").strip()) or bool(
-        script and not _EMPTY_BODY.fullmatch(script)
+        return ""
+    script = values.get("script", "")
+    bare = "".join(_COMMENT.sub("", script).split())
+    return "" if not bare or _EMPTY_BODY.fullmatch(bare) else script
+
+
+def expression_of(values: Mapping[str, str]) -> str:
+    """Return the condition in JavaScript that a rule asks; ``''`` for none."""
+    return values.get("condition", "").strip() if values.get("advanced") == "true" else ""
+
+
+def scripts_of(values: Mapping[str, str]) -> tuple[Script | None, Script | None]:
+    """Return the script and the condition of a rule as they are run."""
+    place = f"sys_script.{values.get('sys_id', '')}"
+    text, expression = script_of(values), expression_of(values)
+    time = _TIMES.get(values.get("when") or "before", "before")
+    called = _CALLED[time] if values.get("execute_function") == "true" else ""
+    return (
+        rule_script(f"{place}.script", text, calls=called) if text else None,
+        rule_condition(f"{place}.condition", expression) if expression else None,
     )
 
 
 def compile_rule(dictionary: Dictionary, values: Mapping[str, str]) -> Rule | None:
-    """Return the rule of a row, or None for one that has nothing to do without a script.
+    """Return the rule of a row, or None for one that has nothing to do.
 
     Raises:
         InvalidDefinition: the rule cannot run.
@@ -147,11 +198,11 @@ def compile_rule(dictionary: Dictionary, values: Mapping[str, str]) -> Rule | No
 
 def _compile(dictionary: Dictionary, values: Mapping[str, str]) -> Rule | None:
     when = values.get("when") or "before"
-    if when not in ("before", "after") and when not in _IDLE_WHEN:
+    if when not in _TIMES:
         raise InvalidDefinition(
-            f"it runs {when!r}, which is no known time",
-            hint=did_you_mean(when, ("before", "after", *_IDLE_WHEN)),
+            f"it runs {when!r}, which is no known time", hint=did_you_mean(when, _TIMES)
         )
+    time = _TIMES[when]
     collection = values.get("collection", "")
     if collection in ("", "global"):
         return None
@@ -166,21 +217,28 @@ def _compile(dictionary: Dictionary, values: Mapping[str, str]) -> Rule | None:
     operations = frozenset(
         operation for operation in Operation if values.get(f"action_{operation.value}") == "true"
     )
-    if when in _IDLE_WHEN or not operations or not (settings or abort or message):
+    script, expression = scripts_of(values)
+    on_query = time == "before" and values.get("action_query") == "true" and script is not None
+    if not (operations or on_query or time == "display"):
+        return None
+    if script is None and (time not in ("before", "after") or not (settings or abort or message)):
         return None
     return Rule(
         sys_id=values.get("sys_id", ""),
         name=values.get("name", ""),
         table=collection,
-        before=when == "before",
+        time=time,
         order=int(values.get("order") or 0),
         operations=operations,
+        on_query=on_query,
         query=query,
         condition=None if _is_dynamic(query.condition) else condition,
         roles=values.get("role_conditions", ""),
         settings=settings,
         abort=abort,
         message=message,
+        script=script,
+        expression=expression,
     )
 
 

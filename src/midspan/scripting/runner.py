@@ -18,6 +18,7 @@ from midspan.sandbox import (
     Script,
     ScriptError,
 )
+from midspan.scripting.eventcalls import EventCalls
 from midspan.scripting.explain import explained
 from midspan.scripting.includes import IncludeCalls
 from midspan.scripting.prelude import prelude
@@ -87,6 +88,7 @@ class ScriptSession:
             **self._includes.calls(),
             **RecordCalls(unit, self._lend).calls(),
             **SystemCalls(unit, self._lend, self._running).calls(),
+            **EventCalls(self._lend).calls(),
             "view.open": self._open_view,
             "view.set": self._set_view,
             "view.abort": self._abort_view,

@@ -66,6 +66,7 @@ class SystemCalls:
         script = self._name()
         extra = {"script": script}
         _log.log(_LEVELS.get(level, logging.INFO), "%s", text[:_LONGEST_LINE], extra=extra)
+        self._unit.store.logbook.add(level, text, script=script, user=self._unit.actor.user_name)
 
     def session(self) -> JsonValue:
         """Return who the script acts for."""

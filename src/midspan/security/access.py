@@ -11,6 +11,7 @@ any rule. The role ``admin`` passes every rule that does not switch that off.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from datetime import datetime
 
 import msgspec
@@ -109,12 +110,34 @@ class Access:
         self.dictionary = dictionary
         self._controls = controls
         self._values = SessionValues(actor, now, options=options)
+        self._narrowing: Callable[[str], Condition] | None = None
+        self._narrow: dict[str, Condition] = {}
         self._classes: dict[tuple[str, str], Condition] = {}
         self._tables: dict[tuple[str, str], Condition] = {}
         self._fields: dict[tuple[str, str, str], bool] = {}
 
+    def narrowed(self, condition: Callable[[str], Condition]) -> Access:
+        """Return the same access with fewer readable rows: those that ``condition`` leaves.
+
+        It gets the name of the table that is read and is asked once for each. Names of referenced
+        records are shown as before.
+        """
+        found = copy(self)
+        found._narrowing = condition
+        found._narrow = {}
+        found._tables = {}  # rows of attachments and journals follow those of other tables
+        return found
+
     def rows(self, table: str, operation: str) -> Condition:
         """Return the condition that a row of ``table`` must meet; ``NEVER`` when none may pass."""
+        granted = self._granted_rows(table, operation)
+        if self._narrowing is None or operation != "read" or granted == NEVER:
+            return granted
+        if table not in self._narrow:
+            self._narrow[table] = self._narrowing(table)
+        return both(granted, self._narrow[table])
+
+    def _granted_rows(self, table: str, operation: str) -> Condition:
         if self.actor.trusted:
             return ALWAYS
         key = (table, operation)
@@ -145,7 +168,7 @@ class Access:
         """Return what a record must meet so that its display value at ``path`` is shown."""
         if self.actor.trusted or self._shows_names:
             return ALWAYS
-        return self.rows(path.tables[0], "read") if self.path(path) else NEVER
+        return self._granted_rows(path.tables[0], "read") if self.path(path) else NEVER
 
     def allows(
         self,

@@ -32,7 +32,7 @@ class Recorder:
 
     def consume(self, event: Event, transaction: RecordTransaction) -> None:
         row = {"message": event.record_id, "source": "recorder"}
-        transaction.apply(insert("syslog", row, sys_id=event.derived("recorder")))
+        transaction.engine_insert("syslog", [{**row, "sys_id": event.derived("recorder")}])
         if self.failures:
             self.failures -= 1
             raise RuntimeError("not now")

@@ -9,7 +9,7 @@ from midspan.dictionary import Dictionary
 from midspan.kernel.errors import InvalidDefinition
 from midspan.records import Operation
 from midspan.rules import build_index, check_rule, compile_rule
-from midspan.rules.rule import Rule, is_scripted
+from midspan.rules.rule import Rule
 from midspan.rules.template import Copy, FieldValue, fields_set
 
 DICTIONARY = Dictionary.build([spec for app in builtin_apps() for spec in app.tables])
@@ -118,7 +118,7 @@ def test_a_script_counts_only_where_it_would_run(
     advanced: str, script: str, condition: str, scripted: bool
 ) -> None:
     row = {**ROW, "advanced": advanced, "script": script, "condition": condition}
-    assert is_scripted(row) is scripted
+    assert compiled(**row).scripted is scripted
 
 
 def test_an_index_keeps_good_rules_and_lists_the_others() -> None:
@@ -127,15 +127,17 @@ def test_an_index_keeps_good_rules_and_lists_the_others() -> None:
         {**ROW, "name": "First", "order": "50", "collection": "task"},
         {**ROW, "name": "Late", "order": "1000"},
         {**ROW, "name": "Broken", "collection": "nowhere"},
-        {**ROW, "name": "Scripted", "advanced": "true", "script": "current.x = 1"},
+        {**ROW, "name": "Scripted", "advanced": "true", "script": "current.x = 1", "order": "60"},
+        {**ROW, "name": "Later", "advanced": "true", "script": "gs.info(1)", "when": "async"},
+        {**ROW, "name": "Functions", "advanced": "true", "script": "f()", "collection": "global"},
     ]
     index = build_index(DICTIONARY, rows)
     found = index.find("incident", Operation.UPDATE)
     assert found is not None
-    assert [rule.name for rule in found.early] == ["First", "Second"]
+    assert [rule.name for rule in found.early] == ["First", "Scripted", "Second"]
+    assert [rule.name for rule in found.later] == ["Later"]
     assert [rule.name for rule in found.late] == ["Late"]
-    assert [problem.name for problem in index.problems] == ["Broken"]
-    assert [problem.name for problem in index.scripted] == ["Scripted"]
+    assert [problem.name for problem in index.problems] == ["Broken", "Functions"]
     assert index.find("cmn_department", Operation.UPDATE) is None
     assert [r.name for r in (index.find("change_task", Operation.INSERT) or found).early] == [
         "First"
@@ -151,7 +153,7 @@ def test_the_built_in_rules_are_right() -> None:
     ]
     index = build_index(DICTIONARY, rows)
     assert len(rows) > 20
-    assert index.problems == index.scripted == ()
+    assert index.problems == ()
     assert all(rules.alone for rules in index.tables.values())
 
 

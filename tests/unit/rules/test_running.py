@@ -220,15 +220,12 @@ def test_a_bad_rule_harms_nobody_and_is_reported_once(
     with rules(
         instance,
         {"name": "Typo", "filter_condition": "prioritty=1", "abort_action": "true"},
-        {"name": "With script", "advanced": "true", "script": "current.state = 2"},
     ):
         assert write(instance, insert("incident", {"priority": "1"})).written
         write(instance, insert("sys_script", {"name": "Idle", "collection": "problem"}))
         found = {problem.name: problem.message for problem in hook(instance).problems()}
         assert "Did you mean 'priority'?" in found["Typo"]
-        assert "script" in found["With script"]
         assert caplog.text.count("rule 'Typo' of incident does not run") == 1
-        assert caplog.text.count("rule 'With script' of incident does not run") == 1
     assert hook(instance).problems() == ()
 
 

@@ -1,0 +1,61 @@
+"""What a stored draft leaves behind: journal entries, audit rows, the payload of its event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import orjson
+
+from midspan.records.change import Draft, Operation
+
+
+def event_payload(draft: Draft, actor: str) -> str:
+    """Return the event's JSON: who, and each changed field with its old and new text."""
+    changes = {
+        name: [old, new]
+        for name, (old, new) in draft.changes().items()
+        if not draft.table.fields[name].kind.secret
+    }
+    changes |= {name: ["", text] for name, text in draft.journal.items()}
+    return orjson.dumps({"actor": actor, "changes": changes}).decode()
+
+
+def journal_rows(draft: Draft) -> Iterable[dict[str, str]]:
+    """Yield the journal entries that a stored draft adds."""
+    for name, text in draft.journal.items():
+        yield {
+            "name": draft.table.name,
+            "element_id": draft.sys_id,
+            "element": name,
+            "value": text,
+        }
+
+
+def audit_rows(draft: Draft, user: str) -> Iterable[dict[str, str]]:
+    """Yield a row for each audited field that an update changed, secrets without their values."""
+    if draft.operation is not Operation.UPDATE:
+        return
+    for name, (old, new) in draft.changes().items():
+        field = draft.table.fields[name]
+        if field.audit:
+            yield {
+                "tablename": draft.table.name,
+                "documentkey": draft.sys_id,
+                "fieldname": name,
+                "oldvalue": "" if field.kind.secret else old,
+                "newvalue": "" if field.kind.secret else new,
+                "user": user,
+            }
+
+
+def deletion_rows(drafts: Sequence[Draft]) -> list[dict[str, str]]:
+    """Return a row for each deleted record."""
+    return [
+        {
+            "tablename": draft.table.name,
+            "documentkey": draft.sys_id,
+            "display_value": draft.old(draft.table.display),
+        }
+        for draft in drafts
+        if draft.operation is Operation.DELETE
+    ]

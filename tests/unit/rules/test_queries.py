@@ -1,0 +1,121 @@
+"""Query rules: they narrow what everybody reads, whatever way it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from midspan.instance import Instance
+from midspan.kernel.errors import RecordNotFound
+from midspan.records import insert, update
+from midspan.sandbox import Script
+from midspan.scripting import PerWrite
+from midspan.security import SYSTEM
+
+from .worlds import ANN, find, logged, rules, write
+
+RULE = {
+    "name": "Only mine",
+    "action_insert": "false",
+    "action_update": "false",
+    "action_query": "true",
+    "script": "if (!gs.hasRole('manager')) current.addQuery('short_description', '!=', 'hidden')"
+    ".addCondition('close_notes', '!=', 'secret');",
+}
+
+
+@pytest.fixture
+def records(instance: Instance) -> Iterator[dict[str, str]]:
+    made = {
+        name: write(instance, insert("incident", values)).sys_id
+        for name, values in {
+            "shown": {"short_description": "shown", "category": "network"},
+            "hidden": {"short_description": "hidden", "category": "network"},
+            "secret": {
+                "short_description": "shown",
+                "close_notes": "secret",
+                "category": "network",
+            },
+        }.items()
+    }
+    yield made
+    with instance.database.write() as transaction:
+        transaction.execute("DELETE FROM task")
+
+
+def asked(instance: Instance, text: str) -> Any:
+    return instance.scripts.run(Script("test", text), unit=PerWrite(instance.records, ANN))
+
+
+def test_glide_records_find_less(instance: Instance, records: dict[str, str]) -> None:
+    text = (
+        "var gr = new GlideRecord('{}'); gr.addQuery('category', 'network'); gr.query();"
+        "var found = []; while (gr.next()) found.push(gr.getUniqueValue()); found.join();"
+    )
+    assert len(asked(instance, text.format("incident")).split(",")) == 3
+    with rules(instance, RULE):
+        assert asked(instance, text.format("incident")) == records["shown"]
+        got = f"var gr = new GlideRecord('incident'); gr.get('{records['hidden']}')"
+        assert asked(instance, got) is False
+
+
+def test_the_record_store_reads_and_writes_less(
+    instance: Instance, records: dict[str, str]
+) -> None:
+    with rules(instance, RULE):
+        with instance.records.read(ANN) as transaction:
+            assert len(transaction.find("incident", "category=network")) == 1
+            assert transaction.get("incident", records["hidden"]) is None
+            assert transaction.get("incident", records["shown"]) is not None
+        with instance.records.write(ANN) as transaction, pytest.raises(RecordNotFound):
+            transaction.apply(update("incident", records["hidden"], {"state": "2"}))
+        assert len(find(instance, "incident", "category=network")) == 3, "the instance sees all"
+    with instance.records.read(ANN) as transaction:
+        assert len(transaction.find("incident", "category=network")) == 3
+
+
+def test_children_inherit_and_other_tables_do_not(
+    instance: Instance, records: dict[str, str]
+) -> None:
+    with rules(instance, {**RULE, "collection": "task"}), instance.records.read(ANN) as transaction:
+        assert len(transaction.find("incident", "category=network")) == 1
+        assert transaction.find("cmdb_ci", "") == transaction.find("cmdb_ci", "")
+    with rules(instance, RULE), instance.records.read(ANN) as transaction:
+        assert len(transaction.find("task", "sys_class_name=incident")) == 3
+
+
+def test_a_query_rule_that_fails_lets_nothing_pass(
+    instance: Instance, records: dict[str, str]
+) -> None:
+    with rules(instance, {**RULE, "script": "nothing.here()"}):
+        with instance.records.read(ANN) as transaction:
+            assert transaction.find("incident", "category=network") == []
+        assert ("2", "Business rule 'Only mine': ReferenceError: nothing is not defined") in logged(
+            instance
+        )
+
+
+def test_a_query_rule_may_read_the_table_itself(
+    instance: Instance, records: dict[str, str]
+) -> None:
+    script = (
+        "var gr = new GlideRecord('incident'); gr.addQuery('short_description', 'hidden');"
+        "gr.query(); gr.next(); current.addQuery('sys_id', gr.getUniqueValue());"
+    )
+    with rules(instance, {**RULE, "script": script}), instance.records.read(ANN) as transaction:
+        (found,) = transaction.find("incident", "category=network")
+        assert found.sys_id == records["hidden"]
+
+
+def test_it_sees_the_query_and_its_condition_decides(
+    instance: Instance, records: dict[str, str]
+) -> None:
+    script = "gs.info(current.getEncodedQuery()); current.addQuery('sys_id', '0');"
+    text = "var gr = new GlideRecord('incident'); gr.addQuery('category', 'network'); gr.query();"
+    with rules(instance, {**RULE, "script": script, "condition": "gs.getUserName() == 'ann'"}):
+        assert asked(instance, f"{text} gr.getRowCount()") == 0
+        assert logged(instance) == [("0", "category=network")]
+        unit = PerWrite(instance.records, SYSTEM)
+        assert instance.scripts.run(Script("t", f"{text} gr.getRowCount()"), unit=unit) == 3

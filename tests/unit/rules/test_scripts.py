@@ -1,0 +1,217 @@
+"""Rules with scripts at work: what they see, set and refuse, on both databases."""
+
+from __future__ import annotations
+
+import pytest
+
+from midspan.instance import Instance
+from midspan.kernel.errors import OperationAborted
+from midspan.records import delete, insert, update
+from midspan.rules import MESSAGES
+from midspan.sandbox import ScriptCallsExceeded
+
+from .worlds import ANN, find, logged, rules, write
+
+WRAPPED = (
+    "(function executeRule(current, previous /*null when async*/) {{\n{}\n}})(current, previous);"
+)
+
+
+def test_a_before_rule_sets_fields_and_sees_what_was(instance: Instance) -> None:
+    script = WRAPPED.format(
+        "current.description = [current.operation(), current.isNewRecord(),"
+        " previous.short_description + '>' + current.short_description,"
+        " current.short_description.changes(), current.state.changes(),"
+        " current.short_description.changesFrom('one'), gs.getUserName()].join();\n"
+        "current.state = current.state == '1' ? 2 : current.state;"
+    )
+    with rules(instance, {"script": script}):
+        made = write(instance, insert("incident", {"short_description": "one"}), ANN)
+        assert made.values["description"] == "insert,true,>one,true,true,false,ann"
+        assert made.values["state"] == "2"
+        changed = write(instance, update("incident", made.sys_id, {"short_description": "two"}))
+        assert changed.values["description"] == "update,false,one>two,true,false,true,system"
+        again = update("incident", made.sys_id, {"close_notes": "x"})
+        assert ",two>two,false,false,false," in write(instance, again).values["description"]
+
+
+def test_rules_with_and_without_scripts_run_in_one_order(instance: Instance) -> None:
+    with rules(
+        instance,
+        {"order": "10", "script": "current.description = 'a'"},
+        {"order": "20", "template": "close_notesSAMEASdescription", "advanced": "false"},
+        {"order": "30", "script": "current.description += current.close_notes + 'b'"},
+        {"order": "1000", "script": "current.close_notes = current.priority + current.number"},
+        {"order": "25", "collection": "task", "script": "current.description += 'p'"},
+    ):
+        made = write(instance, insert("incident", {"impact": "1", "urgency": "1"}))
+    assert made.values["description"] == "apab"
+    assert made.values["close_notes"] == f"1{made.values['number']}"
+
+
+def test_script_and_actions_of_one_rule_act_together(instance: Instance) -> None:
+    rule = {
+        "template": "description=set",
+        "add_message": "true",
+        "message": "told",
+        "script": "current.description += ' and scripted'; gs.addInfoMessage('said')",
+    }
+    with rules(instance, rule), instance.records.write(ANN, enforce=False) as transaction:
+        made = transaction.apply(insert("incident", {}))
+        assert transaction.locals[MESSAGES] == ["told", "said"]
+    assert made.values["description"] == "set and scripted"
+
+
+def test_conditions_in_javascript_decide(instance: Instance) -> None:
+    with rules(
+        instance,
+        {"condition": "current.caller_id", "script": "current.description += 'caller '"},
+        {"condition": "!current.caller_id;", "script": "current.description += 'nobody '"},
+        {"condition": "previous.state == ''", "script": "current.description += 'new '"},
+        {"condition": "nothing.here", "script": "current.description += 'broken '"},
+        {"condition": "current.number.indexOf('INC') == 0", "template": "close_notes=ours"},
+        {"role_conditions": "admin", "script": "current.description += 'admin '"},
+    ):
+        made = write(instance, insert("incident", {"caller_id": "b" * 32}), ANN)
+        assert made.values["description"] == "caller new "
+        assert made.values["close_notes"] == "ours"
+        assert logged(instance) == [
+            ("2", "Business rule 'rule 3': ReferenceError: nothing is not defined")
+        ]
+
+
+def test_an_abort_is_told_in_the_vendors_words_and_later_rules_still_run(
+    instance: Instance,
+) -> None:
+    with rules(
+        instance,
+        {"name": "No", "script": "current.setAbortAction(true); gs.addErrorMessage('sorry')"},
+        {"name": "Log", "script": "gs.info('aborted: {0}', current.isActionAborted())"},
+    ) as (sys_id, _):
+        before = len(find(instance, "incident"))
+        with instance.records.write(ANN, enforce=False) as transaction:
+            with pytest.raises(OperationAborted) as caught:
+                transaction.apply(insert("incident", {}))
+            assert transaction.locals[MESSAGES] == ["sorry"]
+        assert caught.value.detail == (
+            "Operation against file 'incident' was aborted by Business Rule "
+            f"'No^{sys_id}'. Business Rule Stack:No"
+        )
+        assert logged(instance) == [("0", "aborted: true")]
+        assert len(find(instance, "incident")) == before
+    with rules(
+        instance,
+        {"order": "1", "script": "current.setAbortAction(true)"},
+        {"order": "2", "script": "current.setAbortAction(false)"},
+    ):
+        assert write(instance, insert("incident", {})).written
+
+
+def test_a_script_that_throws_is_logged_with_its_line_and_the_write_goes_on(
+    instance: Instance,
+) -> None:
+    script = "current.description = 'kept';\n\nmissing.call();"
+    with rules(instance, {"name": "Bad", "script": script}) as (sys_id,):
+        made = write(instance, insert("incident", {}))
+        assert made.values["description"] == "kept"
+        instance.records.logbook.flush()
+        (line,) = find(instance, "syslog", "level=2")
+        assert line.get("message") == "Business rule 'Bad': ReferenceError: missing is not defined"
+        assert line.get("source") == f"sys_script.{sys_id}.script"
+        assert line.get("line") == "3"
+
+
+def test_a_value_that_a_field_cannot_hold_is_left_out(instance: Instance) -> None:
+    script = "current.state = 'open'; current.short_description = 'x'.repeat(500); current.nope = 1"
+    with rules(instance, {"script": script}):
+        made = write(instance, insert("incident", {}))
+    assert made.values["state"] == "1"
+    assert made.values["short_description"] == "x" * 160
+    assert "nope" not in made.values
+
+
+def test_saving_the_record_from_its_before_rule_does_nothing_more(instance: Instance) -> None:
+    script = "current.description = 'once'; current.update(); current.insert();"
+    with rules(instance, {"script": script}):
+        before = len(find(instance, "incident"))
+        made = write(instance, insert("incident", {}))
+        assert made.values["description"] == "once"
+        assert len(find(instance, "incident")) == before + 1
+        assert [level for level, _ in logged(instance)] == ["1", "1"]
+
+
+def test_an_after_rule_writes_again_and_does_not_run_for_that(instance: Instance) -> None:
+    script = WRAPPED.format(
+        "gs.info(current.operation() + previous.short_description + current.state.changes());\n"
+        "current.description = current.number + '!';\ncurrent.update();"
+    )
+    with rules(instance, {"when": "after", "name": "Again", "script": script}):
+        made = write(instance, insert("incident", {"short_description": "n"}))
+        (stored,) = find(instance, "incident", f"sys_id={made.sys_id}")
+        assert stored.get("description") == f"{stored.get('number')}!"
+        write(instance, update("incident", made.sys_id, {"state": "2"}))
+        said = logged(instance)
+        assert [text for level, text in said if level == "0"] == ["inserttrue", "updatentrue"]
+        assert all("'Again' changed the record" in text for level, text in said if level == "1")
+        assert [level for level, _ in said].count("1") == 1
+
+
+def test_rules_that_change_each_others_records_come_to_an_end(instance: Instance) -> None:
+    script = WRAPPED.format(
+        "var other = new GlideRecord('incident');\n"
+        "other.initialize(); other.short_description = current.short_description + '+';\n"
+        "other.insert();"
+    )
+    rule = {"when": "after", "script": script, "action_update": "false"}
+    with rules(instance, rule), pytest.raises(ScriptCallsExceeded):
+        write(instance, insert("incident", {"short_description": "chain"}))
+    assert find(instance, "incident", "short_descriptionSTARTSWITHchain") == []
+
+
+def test_a_deletion_has_rules_too(instance: Instance) -> None:
+    flags = {"action_insert": "false", "action_update": "false", "action_delete": "true"}
+    with rules(
+        instance,
+        {**flags, "script": "if (current.state == 2) current.setAbortAction(true)"},
+        {**flags, "when": "after", "script": "gs.info('gone: ' + current.short_description)"},
+    ):
+        kept = write(instance, insert("incident", {"state": "2"}))
+        gone = write(instance, insert("incident", {"short_description": "old"}))
+        with pytest.raises(OperationAborted):
+            write(instance, delete("incident", kept.sys_id))
+        write(instance, delete("incident", gone.sys_id))
+        assert logged(instance) == [("0", "gone: old")]
+
+
+def test_functions_that_older_rules_define_are_called(instance: Instance) -> None:
+    script = "function onBefore(current, previous) { current.description = 'called'; }"
+    with rules(instance, {"script": script, "execute_function": "true"}):
+        assert write(instance, insert("incident", {})).values["description"] == "called"
+    with rules(instance, {"script": script}):
+        assert write(instance, insert("incident", {})).values["description"] == ""
+
+
+def test_display_rules_fill_the_scratchpad_for_a_form(instance: Instance) -> None:
+    rule = {
+        "when": "before_display",
+        "script": "g_scratchpad.open = current.state == 1; current.description = 'shown'",
+    }
+    with rules(instance, rule):
+        made = write(instance, insert("incident", {}))
+        with instance.records.read(ANN) as transaction:
+            record = transaction.load("incident", (made.sys_id,))[made.sys_id]
+            values, pad = instance.rules.display(record, transaction)
+    assert values == {"description": "shown"}
+    assert pad == {"open": True}
+    assert find(instance, "incident", f"sys_id={made.sys_id}")[0].get("description") == ""
+
+
+def test_a_script_that_does_not_compile_is_refused_when_it_is_saved(instance: Instance) -> None:
+    row = {"collection": "incident", "name": "Typo", "advanced": "true", "action_insert": "true"}
+    with pytest.raises(OperationAborted) as caught:
+        write(instance, insert("sys_script", {**row, "script": "var a = 1;\nif (a {"}))
+    assert "line 2" in (caught.value.detail or "")
+    with pytest.raises(OperationAborted):
+        write(instance, insert("sys_script", {**row, "condition": "current.state =="}))
+    made = write(instance, insert("sys_script", {**row, "script": "if (a {", "active": "false"}))
+    write(instance, delete("sys_script", made.sys_id))
