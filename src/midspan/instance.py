@@ -21,6 +21,7 @@ from midspan.ecc import EccOptions, EccQueue, Enrolments, QueueHook
 from midspan.ecc.credentials import StoredSecrets
 from midspan.ecc.sweeper import Sweeper
 from midspan.events import REGISTER, Dispatcher, EventQueue, EventRegistry
+from midspan.events.traces import ScriptTraces
 from midspan.flow import FLOWS, FlowService
 from midspan.importsets import ImportRunner, SandboxFieldScripts
 from midspan.importsets.mapcheck import MapChecks
@@ -48,6 +49,7 @@ from midspan.rules import (
     PARTS,
     BusinessRules,
     LaterRules,
+    ScheduledScripts,
     ScriptActions,
     ScriptCheck,
     ScriptedRules,
@@ -128,6 +130,9 @@ class Instance:
         self.records.hooks.extend((self.rules, ScriptCheck(self.scripts)))
         self.script_events = EventQueue(self.records, self.jobs, self._acting)
         self.script_events.handlers.append(ScriptActions(self.scripts))
+        self.script_items = ScheduledScripts(self.records, self.scripts, self.jobs, self._acting)
+        self.records.hooks.append(self.script_items)
+        self.script_traces = ScriptTraces(self.records, self.jobs)
 
     def _acting(self, user: str) -> Actor:
         """Return who acts in work that a user left for later; empty is the instance itself.
@@ -194,7 +199,7 @@ class Instance:
         self.dispatcher.start()
         self.sweeper.start()
         self.uploads.start()
-        self.schedules.load()
+        self._load_schedules()
         self._closers.append(self.records.logbook.stop)
         self._closers.append(self.sweeper.stop)
         self._closers.append(self.uploads.stop)
@@ -226,7 +231,13 @@ class Instance:
         """Bring in line with another state what is kept in memory; nobody else is at work."""
         self.identities.forget()
         self.jobs.scheduler.clear()
+        self._load_schedules()
+
+    def _load_schedules(self) -> None:
+        """Tell the jobs about everything that comes back."""
         self.schedules.load()
+        self.script_items.load()
+        self.script_traces.load()
 
     def _wake(self) -> None:
         """Let everybody who waits for news look again."""

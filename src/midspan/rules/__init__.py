@@ -8,6 +8,7 @@ from midspan.rules.index import RULES, RuleIndex, build_index
 from midspan.rules.later import LaterRules
 from midspan.rules.rule import Rule, RuleProblem, check_rule, compile_rule
 from midspan.rules.running import MESSAGES, refusal
+from midspan.rules.schedule import ScheduledScripts
 from midspan.rules.scripted import ScriptedRules
 
 PARTS = (RULES, PRIORITIES, ACTIONS)
@@ -25,6 +26,7 @@ __all__ = [
     "Rule",
     "RuleIndex",
     "RuleProblem",
+    "ScheduledScripts",
     "ScriptActions",
     "ScriptCheck",
     "ScriptedRules",

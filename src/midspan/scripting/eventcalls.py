@@ -7,6 +7,7 @@ from typing import Any
 
 from midspan.dictionary.values import parse_datetime
 from midspan.events import QueuedEvent, queue_event
+from midspan.events.schedule import run_now
 from midspan.kernel.errors import InvalidRequest, InvalidValue
 from midspan.records import RecordTransaction
 from midspan.scripting.storable import with_storable
@@ -20,12 +21,17 @@ class EventCalls:
 
     def calls(self) -> Mapping[str, Callable[..., Any]]:
         """Return the functions by the name of their call."""
-        return {"event.queue": with_storable(self.queue)}
+        return {"event.queue": with_storable(self.queue), "schedule.now": self.run_now}
 
     def queue(self, *arguments: str) -> str:
         """Write an event and return its id."""
         with self._lend(True, False) as transaction:
             return queue_script_event(transaction, arguments)
+
+    def run_now(self, table: str, sys_id: str) -> str:
+        """Let a scheduled script run once and return its job."""
+        with self._lend(True, False) as transaction:
+            return run_now(transaction, table, sys_id)
 
 
 def queue_script_event(transaction: RecordTransaction, arguments: tuple[str, ...]) -> str:

@@ -16,3 +16,8 @@ gs.eventQueueScheduled = (name, record, parm1, parm2, when) => {
 
 // The event that a script action runs for.
 lazily('event', openView);
+
+// Lets a scheduled script run once, after the commit.
+gs.executeNow = (record) => {
+  __host('schedule.now', [textOf(record.getTableName()), textOf(record.getUniqueValue())]);
+};
