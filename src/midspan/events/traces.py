@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import time, timedelta
 
 from midspan.dictionary.values import datetime_text
-from midspan.jobs import Done, Every, JobContext, JobOptions, JobQueue, Outcome, Schedule
+from midspan.jobs import Daily, Done, JobContext, JobOptions, JobQueue, Outcome, Schedule
 from midspan.records import PROPERTIES, RecordStore
 from midspan.security.actor import SYSTEM
 from midspan.storage import Statements
@@ -13,11 +13,11 @@ from midspan.storage import Statements
 KIND = "scripts.forget"
 EVENT_DAYS = "midspan.events.keep_days"
 LOG_DAYS = "midspan.log.keep_days"
-_OFTEN = Every(datetime(2026, 1, 1, tzinfo=UTC), timedelta(hours=6))
+_NIGHTLY = Daily(time(3, 30))
 
 
 class ScriptTraces:
-    """A job that comes back every six hours, once on all nodes.
+    """A job that comes back every night, once on all nodes.
 
     The system properties ``midspan.events.keep_days`` (7) and ``midspan.log.keep_days`` (30) say
     how long is long ago; 0 keeps everything.
@@ -31,7 +31,7 @@ class ScriptTraces:
 
     def load(self) -> None:
         """Let the job come back."""
-        self._jobs.schedule(Schedule(id=KIND, kind=KIND, rule=_OFTEN))
+        self._jobs.schedule(Schedule(id=KIND, kind=KIND, rule=_NIGHTLY))
 
     def _work(self, context: JobContext) -> Outcome:
         return Done({**self.forget()})

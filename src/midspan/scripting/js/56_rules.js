@@ -2,7 +2,11 @@
 //
 // In a page of several records nothing may look at other records: the first call that could ends
 // the page, and the instance runs the rule again record by record.
-const ALONE = ['table.describe', 'gs.session', 'gs.property', 'gs.now', 'gs.guid', 'rule.rows'];
+const ALONE = [
+  'table.describe', 'gs.session', 'gs.property', 'gs.now', 'gs.guid', 'gs.message', 'rule.rows',
+  'dates.now', 'dates.zone',
+  'include.find', 'include.has', 'include.load', 'script.part',
+];
 const askInstance = __host;
 const writeUpdate = updateRow;
 const writeInsert = insertRow;
@@ -105,7 +109,7 @@ function closeRule(page, entry) {
 }
 
 // Truth as scripts mean it: an empty field is false, and so is a field that says false.
-function isTrue(value) {
+function ruleHolds(value) {
   if (typeof value !== 'object' || value === null || !(value instanceof GlideElement)) return Boolean(value);
   return !['', 'false', '0'].includes(value.toString());
 }
@@ -125,7 +129,7 @@ function runRule(body) {
       ruleEntry = openRule(page, at);
       let failed = true;
       try {
-        ruleEntry.value = isTrue(body());
+        ruleEntry.value = ruleHolds(body());
         failed = false;
       } finally {
         done.push(closeRule(page, ruleEntry));
