@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -239,11 +240,11 @@ class ScriptedRules:
                 return ALWAYS
         if outcome.query is None:
             return ALWAYS
-        conditions = outcome.query.conditions[bool(found) :]
-        asked = read_query(
-            Criteria(table.name, conditions=conditions),
-            lambda joined: _subquery(setting.transaction, joined),
-        )
+        conditions = [
+            _joined(setting.transaction, Joined(**item["join"])) if "join" in item else item
+            for item in outcome.query.conditions[bool(found) :]
+        ]
+        asked = read_query(Criteria(table.name, conditions=conditions))
         return NEVER if asked.invalid else asked.condition
 
     def display(
@@ -278,16 +279,13 @@ class ScriptedRules:
         return applies(rule, draft, transaction, DraftReader(draft, transaction))
 
 
-def _subquery(transaction: RecordTransaction, joined: Joined) -> str:
-    """Return the values that a joined table gives, comma-joined.
+def _joined(transaction: RecordTransaction, joined: Joined) -> dict[str, Any]:
+    """Return a join as a test of values, which the rule reads though its readers may not.
 
     Raises:
         LimitExceeded: there are too many.
     """
-    query = read_query(
-        Criteria(joined.table, conditions=joined.conditions),
-        lambda inner: _subquery(transaction, inner),
-    )
+    query = read_query(Criteria(joined.table, conditions=joined.conditions))
     other = joined.other or "sys_id"
     options = ReadOptions(
         columns=[other],
@@ -298,7 +296,9 @@ def _subquery(transaction: RecordTransaction, joined: Joined) -> str:
     rows = transaction.run(plan_read(transaction.dictionary, joined.table, query, options))
     if len(rows) > _MOST_JOINED:
         raise LimitExceeded(f"The join with {joined.table} matches more than {_MOST_JOINED} rows")
-    return ",".join(dict.fromkeys(str(row[0]) for row in rows if row[0]))
+    values = ",".join(dict.fromkeys(str(row[0]) for row in rows if row[0]))
+    test = [joined.own, "IN", values] if values else ["sys_id", "=", ""]  # which no record meets
+    return {"terms": [["and", *test]]}
 
 
 def _title(rule: Rule) -> str:
