@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from weakref import WeakKeyDictionary
 
 from msgspec import Struct
@@ -10,6 +11,8 @@ from midspan.dictionary import Dictionary, Field, Storage, Table
 from midspan.sandbox import JsonValue
 
 HASHED = "password"
+MASK = "********"
+"""Stands for a password that only its check may see."""
 """The type of secrets that nobody reads, scripts included: the instance compares them."""
 
 
@@ -42,6 +45,12 @@ def columns_of(dictionary: Dictionary, table: str) -> Columns:
         hidden = tuple(place for place, name in enumerate(names) if fields[name].type == HASHED)
         known[table] = Columns(names, hidden)
     return known[table]
+
+
+def without_hashes(table: Table, values: Mapping[str, str]) -> dict[str, str]:
+    """Return values as scripts may see them: that a password is there, and nothing of it."""
+    hidden = {name for name in values if name in table.fields and table.fields[name].type == HASHED}
+    return {name: MASK if name in hidden and text else text for name, text in values.items()}
 
 
 def describe(dictionary: Dictionary, table: str) -> JsonValue:

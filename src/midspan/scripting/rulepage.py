@@ -13,6 +13,7 @@ from midspan.kernel.errors import LimitExceeded
 from midspan.records import PageCut
 from midspan.sandbox import JsonValue, Script, ScriptCrashed, ScriptError
 from midspan.scripting.criteria import Criteria
+from midspan.scripting.recordcalls_tables import HASHED, without_hashes
 from midspan.scripting.runner import ScriptSession
 
 Phase: TypeAlias = Literal["before", "after", "async", "query", "display"]
@@ -127,15 +128,22 @@ def _run_on(
     return answer.done
 
 
+def _seen(table: Table, row: RuleRow) -> RuleRow:
+    before = None if row.before is None else without_hashes(table, row.before)
+    return RuleRow(before, without_hashes(table, row.changed), row.refused)
+
+
 def _sent(page: RulePage) -> dict[str, JsonValue]:
     columns = [name for name, f in page.table.fields.items() if f.storage is not Storage.NONE]
+    hashes = any(page.table.fields[name].type == HASHED for name in columns)
+    pages = [_seen(page.table, row) for row in page.rows] if hashes else page.rows
     rows: list[JsonValue] = [
         [
             None if row.before is None else list(map(row.before.get, columns)),
             dict(row.changed),
             row.refused,
         ]
-        for row in page.rows
+        for row in pages
     ]
     return {
         "table": page.table.name,

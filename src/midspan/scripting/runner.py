@@ -23,6 +23,7 @@ from midspan.scripting.explain import explained
 from midspan.scripting.includes import IncludeCalls
 from midspan.scripting.prelude import prelude
 from midspan.scripting.recordcalls import RecordCalls
+from midspan.scripting.recordcalls_tables import columns_of, without_hashes
 from midspan.scripting.systemcalls import SystemCalls
 from midspan.scripting.unit import Unit
 from midspan.scripting.view import View
@@ -177,12 +178,17 @@ class ScriptSession:
             self._served[name] = served
         if served[2] == known:
             return {"version": -1}
+        before, changed = view.before, view.changed
+        dictionary = self.unit.store.holder.current().dictionary
+        if view.table in dictionary and columns_of(dictionary, view.table).hidden:
+            table = dictionary.table(view.table)
+            before, changed = without_hashes(table, before), without_hashes(table, changed)
         return {
             "version": served[2],
             "table": view.table,
             "operation": view.operation,
-            "before": dict(view.before),
-            "changed": dict(view.changed),
+            "before": dict(before),
+            "changed": dict(changed),
         }
 
     def _set_view(self, name: str, field: str, text: str) -> None:

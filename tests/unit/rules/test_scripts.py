@@ -183,6 +183,21 @@ def test_a_deletion_has_rules_too(instance: Instance) -> None:
         assert logged(instance) == [("0", "gone: old")]
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_rules_see_that_a_password_is_there_and_nothing_of_it(
+    instance: Instance, when: str
+) -> None:
+    script = "gs.info('{0} {1}', current.user_password, previous ? previous.user_password : '')"
+    with rules(instance, {"collection": "sys_user", "when": when, "script": script}):
+        made = write(
+            instance, insert("sys_user", {"user_name": when, "user_password": "clear as day"})
+        )
+        write(instance, update("sys_user", made.sys_id, {"user_password": "other as night"}))
+        told = [text for _, text in logged(instance)]
+    assert [text.split(" ")[0] for text in told] == ["********", "********"]
+    assert not [text for text in told if "clear" in text or "other" in text or "$" in text]
+
+
 def test_functions_that_older_rules_define_are_called(instance: Instance) -> None:
     script = "function onBefore(current, previous) { current.description = 'called'; }"
     with rules(instance, {"script": script, "execute_function": "true"}):
