@@ -9,6 +9,19 @@ import orjson
 from midspan.records.change import Draft, Operation
 
 
+def outbox_row(draft: Draft, actor: str, sys_id: str) -> dict[str, str]:
+    """Return the event of a change as the dispatcher finds it; ``actor`` is a sys_id."""
+    return {
+        "sys_id": sys_id,
+        "event": f"record.{draft.operation.value}",
+        "table_name": draft.table.name,
+        "record_id": draft.sys_id,
+        "payload": event_payload(draft, actor),
+        "state": "ready",
+        "attempts": "0",
+    }
+
+
 def event_payload(draft: Draft, actor: str) -> str:
     """Return the event's JSON: who, and each changed field with its old and new text."""
     changes = {

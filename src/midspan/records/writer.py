@@ -28,7 +28,7 @@ from midspan.records.change import Applied, Change, Draft, Operation, Refused, R
 from midspan.records.hooks import PageCut, PageHook, cuts
 from midspan.records.record import Record
 from midspan.records.snapshot import Snapshot
-from midspan.records.traces import audit_rows, deletion_rows, event_payload, journal_rows
+from midspan.records.traces import audit_rows, deletion_rows, journal_rows, outbox_row
 
 if TYPE_CHECKING:
     from midspan.records.store import RecordStore
@@ -463,18 +463,8 @@ class Writer:
                 feed.wants(draft.table, draft.operation, transaction) for feed in self._store.feeds
             )
         ]
-        rows = [
-            {
-                "sys_id": self._store.ids.uuid7().replace("-", ""),
-                "event": f"record.{draft.operation.value}",
-                "table_name": draft.table.name,
-                "record_id": draft.sys_id,
-                "payload": event_payload(draft, transaction.actor.sys_id),
-                "state": "ready",
-                "attempts": "0",
-            }
-            for draft in wanted
-        ]
+        actor, ids = transaction.actor.sys_id, self._store.ids
+        rows = [outbox_row(draft, actor, ids.uuid7().replace("-", "")) for draft in wanted]
         if rows:
             transaction.engine_insert("sys_outbox", rows)
 
