@@ -24,6 +24,7 @@ from typing import Any
 
 import databases
 import dataset
+import directus
 import flat
 import latency
 import orjson
@@ -58,6 +59,7 @@ class Options:
     scripts: int
     databases: tuple[str, ...]
     flat: int = 0
+    directus: str = ""
 
 
 @dataclass
@@ -86,6 +88,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _say(_machine())
     if options.flat:
         return _flat(options, file)
+    if options.directus:
+        return _directus(options, file)
     for name in options.databases:
         with databases.target(name) as target:
             results.notes.append(target.about)
@@ -117,6 +121,35 @@ def _flat(options: Options, file: str) -> int:
     return 0
 
 
+def _directus(options: Options, file: str) -> int:
+    """Load Midspan and Directus in turns on one PostgreSQL server, and nothing else."""
+    found: dict[tuple[str, str], list[float]] = {}
+    with databases.target("postgresql") as target, ExitStack() as stack:
+        made = dataset.fill(target.data, target.url, options.records)
+        target.statement("ANALYZE")
+        midspan = stack.enter_context(_midspan(target))
+        other = stack.enter_context(directus.serving(Path(options.directus), target))
+        asked = {"midspan": (midspan, requests_of), "directus": (other, directus.requests_of)}
+        _, body = processes.ask(midspan, requests_of("list of 100", made)[0])
+        directus.check(other, json.loads(body)["result"], made)
+        for number, (job, name) in product(
+            range(options.passes + 1), product(directus.JOBS, asked)
+        ):
+            peer, requests = asked[name]
+            seconds = options.seconds if number else WARM_UP
+            got = _sent_to(peer, requests(job, made), job, options, seconds)
+            if number:
+                found.setdefault((name, job), []).append(got["rate"])
+            if job in WRITES:
+                _forget_written(target)
+    rows = directus.compared(found)
+    _say(f"\n{directus.report(rows)}")
+    if file:
+        told = {"machine": _machine(), "rows": [asdict(row) for row in rows]}
+        Path(file).write_text(json.dumps(told, indent=1) + "\n")
+    return 0
+
+
 def _options(arguments: Sequence[str] | None) -> tuple[Options, str]:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     add = parser.add_argument
@@ -128,6 +161,7 @@ def _options(arguments: Sequence[str] | None) -> tuple[Options, str]:
     add("--starts", type=int, default=STARTS, help="starts of serve --ephemeral")
     add("--events", type=int, default=60, help="of each kind in the demo's set-up; 0 for none")
     add("--flat", type=int, default=0, help="only: costs in a table of so many rows and of 10,000")
+    add("--directus", default="", help="only: beside Directus, installed in this folder")
     add("--scripts", type=int, default=5, help="rounds of server-side scripts; 0 for none")
     add("--json", default="", help="write all figures to this file")
     given = parser.parse_args(arguments)
@@ -142,6 +176,7 @@ def _options(arguments: Sequence[str] | None) -> tuple[Options, str]:
         scripts=given.scripts,
         databases=names,
         flat=given.flat,
+        directus=given.directus,
     )
     return options, given.json
 
@@ -215,9 +250,15 @@ def _load(
     Raises:
         RuntimeError: an answer was an error, or there was none at all.
     """
+    return _sent_to(peer, requests_of(job, made), job, options, seconds)
+
+
+def _sent_to(
+    peer: Server, requests: list[str], job: str, options: Options, seconds: float
+) -> dict[str, Any]:
     got: dict[str, Any] = processes.run_load(
         peer,
-        requests_of(job, made),
+        requests,
         seconds=min(seconds, options.seconds),
         connections=options.connections,
     )

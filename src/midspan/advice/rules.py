@@ -292,14 +292,14 @@ LIMITS: tuple[Limit, ...] = (
     Limit(
         (M.SOAP_OUTBOUND, M.SOAP_OUTBOUND_THROUGH_MID),
         {},
-        "SOAP messages made from a WSDL are not built yet. Until then a flow can send an envelope "
-        "with the HTTP spoke; the skeleton does that.",
+        "SOAP messages made from a WSDL are not built yet. Until then a script sends an envelope "
+        "with SOAPMessageV2, or a flow with the HTTP spoke; the skeleton does that.",
     ),
     Limit(
         (M.OUTBOUND_REST_MESSAGE, M.OUTBOUND_REST_MESSAGE_THROUGH_MID),
         {},
-        "REST messages that scripts call are not built yet. Until then a flow calls with the HTTP "
-        "spoke and uses the answer in its next steps; the skeleton does that.",
+        "The skeleton is a flow, which calls with the HTTP spoke and uses the answer in its next "
+        "steps; for a call in the middle of a script use RESTMessageV2.",
     ),
     Limit(
         (
@@ -308,8 +308,8 @@ LIMITS: tuple[Limit, ...] = (
             M.SOAP_OUTBOUND_THROUGH_MID,
         ),
         {},
-        "MID servers run database queries so far; HTTP calls through a MID server are not built "
-        "yet.",
+        "Steps of flows do not go through a MID server yet. Until then a script calls with "
+        "RESTMessageV2 or SOAPMessageV2 and setMIDServer.",
     ),
     Limit(
         (M.SCHEDULED_IMPORT, M.SCHEDULED_IMPORT_THROUGH_MID),
