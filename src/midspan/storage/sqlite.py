@@ -24,6 +24,9 @@ ALONE_WITHIN = timedelta(seconds=10)
 """How long saving or replacing the state waits for transactions that are open."""
 MAPPED = 256 * 1024 * 1024
 """Bytes of the file that readers see without copying; they share them."""
+STATEMENTS = 512
+"""Compiled statements that the writer keeps; each reader keeps a quarter, for one takes some 60 kB
+and there are many readers."""
 
 
 class SqliteTransaction:
@@ -135,14 +138,14 @@ class SqliteDatabase:
             isolation_level=None,
             check_same_thread=False,
             timeout=self._timeout if timeout is None else timeout,
-            cached_statements=512,
+            cached_statements=STATEMENTS // 4 if readonly else STATEMENTS,
         )
         register_functions(connection)
         if not readonly:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute(f"PRAGMA synchronous={'OFF' if self._ephemeral else 'FULL'}")
         # KiB for pages. Readers are many; they look at the operating system's cache itself.
-        connection.execute(f"PRAGMA cache_size=-{4_000 if readonly else 16_000}")
+        connection.execute(f"PRAGMA cache_size=-{1_000 if readonly else 16_000}")
         if readonly:
             connection.execute(f"PRAGMA mmap_size={MAPPED}")
         connection.execute("PRAGMA temp_store=MEMORY")
