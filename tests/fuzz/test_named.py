@@ -24,11 +24,13 @@ BODIES = ("POST", "PUT", "PATCH")
 XML_DOORS = {
     "PATCH /api/now/attachment/{sys_id}",
     "PATCH /api/now/table/{table}/{sys_id}",
+    "POST /api/now/attachment/{sys_id}/attributes",
     "POST /api/now/import/{staging_table}",
     "POST /api/now/table/{table}",
     "POST /api/now/tinyurl",
     "POST /api/x_fuzz/echo/1",
     "POST /{table}.do",
+    "PUT /api/now/attachment/{sys_id}/attributes/{key}",
     "PUT /api/now/table/{table}/{sys_id}",
     "PUT /api/x_fuzz/echo/1",
 }

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from midspan.attachments import NewFile
+from midspan.attachments import Attributes, NewFile
 from midspan.kernel.errors import MidspanError
 from midspan.query import NEVER
 from midspan.records import delete, insert
@@ -73,6 +73,16 @@ ASKED = {
     ),
     "/api/now/attachment/{sys_id}": ("/{shown}", "/{hidden}", f"/{MISSING}"),
     "/api/now/attachment/{sys_id}/file": ("/{shown}/file", "/{hidden}/file", f"/{MISSING}/file"),
+    "/api/now/attachment/{sys_id}/attributes": (
+        "/{shown}/attributes",
+        "/{hidden}/attributes",
+        f"/{MISSING}/attributes",
+    ),
+    "/api/now/attachment/{sys_id}/attributes/{key}": (
+        "/{shown}/attributes/a",
+        "/{hidden}/attributes/a",
+        f"/{MISSING}/attributes/a",
+    ),
     "/api/now/doc/openapi": ("", "?tables=u_case,u_team", "?tables=u_nosuch"),
     "/api/now/doc/table/schema": ("",),
     "/api/now/stats/{table}": (
@@ -186,7 +196,11 @@ def pair(sides: tuple[Side, Side]) -> tuple[tuple[Side, Side], dict[str, str]]:
 
 def _attach(side: Side, case: str, name: str, content: bytes) -> str:
     new = NewFile(table="u_case", record=case, name=name, content_type="text/plain")
-    return side.instance.attachments.write(SYSTEM, new, [content])
+    files = side.instance.attachments
+    sys_id = files.write(SYSTEM, new, [content])
+    with side.instance.records.write(SYSTEM, enforce=False) as records:
+        Attributes(files.sql, records, sys_id).add("a", name)
+    return sys_id
 
 
 def _closed(side: Side) -> Iterator[str]:

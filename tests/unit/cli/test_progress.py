@@ -19,9 +19,11 @@ from typer.main import get_command
 from midspan.cli.commands import app
 
 WITHOUT_JSON = {
-    "serve", "demo", "chat-receiver", "openapi", "mid enrol", "mid run", "mid status",
+    "serve", "demo", "chat-receiver", "openapi", "mid enrol", "mid run", "mid status", "api call",
+    "api watch",
 }  # fmt: skip
-"""They print no table: they run until they are stopped, print JSON, or are the agent's own."""
+"""They print no table: they run until they are stopped, print an answer as it is, or are the
+agent's own."""
 GUARD = 120
 
 
