@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from functools import cache
+from typing import TYPE_CHECKING, Protocol, TypeGuard, runtime_checkable
 
 from midspan.dictionary import Table
 from midspan.kernel.errors import MidspanError
@@ -128,10 +129,31 @@ class ChangeFeed(Protocol):
         ...
 
 
+def is_set_hook(hook: RecordHook) -> TypeGuard[SetHook]:
+    """Tell whether a hook has what ``SetHook`` adds."""
+    return _offers(type(hook), SetHook)
+
+
+def is_query_hook(hook: RecordHook) -> TypeGuard[QueryHook]:
+    """Tell whether a hook has what ``QueryHook`` adds."""
+    return _offers(type(hook), QueryHook)
+
+
+def is_page_hook(hook: RecordHook) -> TypeGuard[PageHook]:
+    """Tell whether a hook has what ``PageHook`` adds."""
+    return _offers(type(hook), PageHook)
+
+
+@cache
+def _offers(kind: type, protocol: type) -> bool:
+    """Remembered by class: asking a protocol takes longer than reading a record."""
+    return issubclass(kind, protocol)
+
+
 def cuts(
     hook: RecordHook, table: Table, operation: Operation, transaction: RecordTransaction
 ) -> bool:
     """Tell whether a hook needs the changes of a class to go row by row."""
     if not hook.wants(table, operation, transaction):
         return False
-    return not (isinstance(hook, SetHook) and hook.set_based(table, operation, transaction))
+    return not (is_set_hook(hook) and hook.set_based(table, operation, transaction))

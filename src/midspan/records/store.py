@@ -15,7 +15,7 @@ from midspan.dictionary import Dictionary, Field, FieldPath, Storage, Table
 from midspan.jobs import JobQueue
 from midspan.kernel.clock import Clock
 from midspan.kernel.ids import IdSource
-from midspan.records.hooks import ChangeFeed, Guard, QueryHook, RecordHook
+from midspan.records.hooks import ChangeFeed, Guard, QueryHook, RecordHook, is_query_hook
 from midspan.records.logbook import Logbook
 from midspan.records.narrowing import Narrowing
 from midspan.records.numbers import NumberBlocks
@@ -118,7 +118,7 @@ class RecordStore:
         return any(hook.narrows(table, snapshot) for hook in self._query_hooks())
 
     def _query_hooks(self) -> list[QueryHook]:
-        return [hook for hook in self.hooks if isinstance(hook, QueryHook)]
+        return [hook for hook in self.hooks if is_query_hook(hook)]
 
     def _granted(self, actor: Actor, snapshot: Snapshot, now: datetime) -> Access:
         instant = now.replace(microsecond=0) if snapshot.derive(_asks_the_time) else _ANY_TIME

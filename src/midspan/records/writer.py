@@ -25,7 +25,7 @@ from midspan.kernel.errors import (
 from midspan.query import ALWAYS, NEVER, evaluate
 from midspan.records.blank import blank_row
 from midspan.records.change import Applied, Change, Draft, Operation, Refused, Result
-from midspan.records.hooks import PageCut, PageHook, cuts
+from midspan.records.hooks import PageCut, RecordHook, cuts, is_page_hook
 from midspan.records.record import Record
 from midspan.records.snapshot import Snapshot
 from midspan.records.traces import audit_rows, deletion_rows, journal_rows, outbox_row
@@ -146,7 +146,7 @@ class Writer:
             raise
         finally:
             for hook in self._store.hooks:
-                if isinstance(hook, PageHook):
+                if is_page_hook(hook):
                     hook.settle_set(transaction, kept=kept, lost=lost)
 
     def _batch(
@@ -340,7 +340,7 @@ class Writer:
                 and draft.options.rules
                 and hook.wants(draft.table, draft.operation, transaction)
             }
-            if together and wanted and isinstance(hook, PageHook):
+            if together and wanted and is_page_hook(hook):
                 positions = list(wanted)
                 failed = hook.before_all(list(wanted.values()), transaction, late=late)
                 refused.update((positions[at], error) for at, error in failed.items())
@@ -408,14 +408,16 @@ class Writer:
         self, transaction: RecordTransaction, drafts: list[Draft], *, together: bool
     ) -> None:
         drafts = [draft for draft in drafts if draft.options.rules]
-        paged = [hook for hook in self._store.hooks if together and isinstance(hook, PageHook)]
+        paged: list[RecordHook] = []
+        if together:
+            paged += filter(is_page_hook, self._store.hooks)
         for draft in drafts:
             for hook in self._store.hooks:
                 if hook not in paged and hook.wants(draft.table, draft.operation, transaction):
                     hook.after(draft, transaction)
         for hook in paged:
             wanted = [d for d in drafts if hook.wants(d.table, d.operation, transaction)]
-            if wanted:
+            if wanted and is_page_hook(hook):
                 hook.after_all(wanted, transaction)
 
     def _insert(self, transaction: RecordTransaction, table: Table, group: list[Draft]) -> None:
