@@ -49,6 +49,7 @@ from midspan.rules import (
     PARTS,
     BusinessRules,
     LaterRules,
+    RecordAccessScripts,
     ScheduledScripts,
     ScriptActions,
     ScriptCheck,
@@ -125,6 +126,7 @@ class Instance:
     def _join_rules(self) -> None:
         """Join business rules and the events of scripts, the first hook of all."""
         scripted = ScriptedRules(self.scripts)
+        self.records.access_scripts = RecordAccessScripts(self.scripts)
         later = LaterRules(self.records, scripted, self.jobs, self._acting)
         self.rules = BusinessRules(self.records, scripted, later)
         self.records.hooks.extend((self.rules, ScriptCheck(self.scripts)))

@@ -68,6 +68,7 @@ fields:
 - {name: u_case.u_secret, operation: read, roles: [admin]}
 - {name: u_case.u_notes, operation: read, roles: [admin]}
 - {name: u_child_case.u_rank, operation: read, roles: [admin]}
+- {name: u_child_case, operation: read, roles: [itil], script: answer = current.u_visible == true}
 - {name: u_person, operation: read, roles: [itil], condition: u_public=true}
 - {name: u_team, operation: read, roles: [admin]}
 - {name: u_case, operations: [create, write, delete], roles: [itil], condition: u_visible=true}

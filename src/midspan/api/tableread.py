@@ -237,7 +237,8 @@ def read_record(
     Raises:
         RecordNotFound: there is none, or the actor may not read it.
     """
-    one = _one(transaction.snapshot, transaction.access, transaction.database.dialect, view)
+    access = transaction.access.of_row(view.table, sys_id)
+    one = _one(transaction.snapshot, access, transaction.database.dialect, view)
     rows = transaction.run_prepared(one.read, sys_id)
     if not rows:
         raise RecordNotFound(view.table, sys_id)
@@ -256,6 +257,9 @@ def read_stored_at_once(request: Request, view: View, sys_id: str) -> dict[str, 
     if view.display is not Display.VALUE or records.narrows(view.table, snapshot):
         return None
     access = records.access(request.actor, snapshot, request.parts.clock.now())
+    if access.depends(view.table):
+        return None
+    access = access.of_row(view.table, sys_id)
     one = _one(snapshot, access, records.database.dialect, view)
     row = records.read_at_once(one.read, sys_id)
     if row is LATER:

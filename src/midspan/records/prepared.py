@@ -41,7 +41,7 @@ def prepare_read(
     """Prepare the read of ``columns`` of one record, with everything ``access`` leaves out.
 
     Remember it with ``Snapshot.derive``: the access object stands for the actor. ``check`` may
-    refuse the restricted plan.
+    refuse the restricted plan. Rows that scripts decide about are left out: see ``Access.of_row``.
 
     Raises:
         NotAuthorized: the actor may not even ask for a sys_id of this table.

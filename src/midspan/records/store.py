@@ -16,6 +16,7 @@ from midspan.jobs import JobQueue
 from midspan.kernel.clock import Clock
 from midspan.kernel.ids import IdSource
 from midspan.records.hooks import ChangeFeed, Guard, QueryHook, RecordHook, is_query_hook
+from midspan.records.judging import AccessScripts, Judging
 from midspan.records.logbook import Logbook
 from midspan.records.narrowing import Narrowing
 from midspan.records.numbers import NumberBlocks
@@ -73,6 +74,8 @@ class RecordStore:
         self.feeds: list[ChangeFeed] = []
         self.jobs: JobQueue | None = None
         """Where scripts and rules put what is done later; None as long as nothing is."""
+        self.access_scripts: AccessScripts | None = None
+        """Who runs the scripts of access rules; None: rules with a script grant nothing."""
         self.logbook = Logbook(self)
         self.numbers = NumberBlocks(database)
         self.writer = Writer(self)
@@ -104,14 +107,19 @@ class RecordStore:
     ) -> Access:
         """Return what an actor may do under a snapshot; the same object for the same answers.
 
-        Where code of hooks narrows queries it is a new one each time, which asks that code at most
-        once a table, in ``transaction`` or else in one of its own.
+        Where code of hooks narrows queries, or rules have scripts, it is a new one each time. It
+        asks that code at most once a table, in ``transaction`` or else in one of its own.
         """
         access = self._granted(actor, snapshot, now)
-        if actor.trusted or not any(hook.narrows(None, snapshot) for hook in self._query_hooks()):
+        if actor.trusted:
             return access
-        narrowing = Narrowing(self, actor, snapshot, self._query_hooks(), transaction)
-        return access.narrowed(narrowing.condition)
+        if any(hook.narrows(None, snapshot) for hook in self._query_hooks()):
+            narrowing = Narrowing(self, actor, snapshot, self._query_hooks(), transaction)
+            access = access.narrowed(narrowing.condition)
+        if self.access_scripts is not None and snapshot.part(ACCESS).scripted:
+            judging = Judging(self, self.access_scripts, actor, snapshot, transaction)
+            access = access.judged(judging)
+        return access
 
     def narrows(self, table: str, snapshot: Snapshot) -> bool:
         """Tell whether code of hooks decides which rows of a table people see."""

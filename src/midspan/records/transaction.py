@@ -286,9 +286,10 @@ class RecordTransaction:
         return self.matches(record, condition)
 
     def matches(self, record: Record, condition: Any) -> bool:
-        """Tell whether a stored record meets a resolved condition."""
+        """Tell whether a stored record meets a resolved condition, with what scripts decide."""
         path = self.dictionary.path(record.table, "sys_id")
         own = Test(path, Operator.EQUALS, (record.sys_id,))
+        condition = self.access.settled(condition, record.table, own)
         return bool(
             self.run(
                 ReadPlan(

@@ -280,7 +280,7 @@ class Writer:
                 transaction.matches(draft.before, condition)
                 if draft.before
                 else evaluate(
-                    condition,
+                    transaction.access.settled_new(condition, draft.change.values),
                     lambda path: draft.change.values.get(path.name, ""),
                     count=transaction.count_related,
                 )

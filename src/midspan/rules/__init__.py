@@ -1,5 +1,6 @@
 """Business rules: rows of ``sys_script``, scripts included, and built-in behaviour."""
 
+from midspan.rules.accessscripts import RecordAccessScripts
 from midspan.rules.actions import ACTIONS, ScriptActions
 from midspan.rules.builtin import PRIORITIES, REQUIRE_CLOSE_CODE
 from midspan.rules.check import ScriptCheck
@@ -23,6 +24,7 @@ __all__ = [
     "RULES",
     "BusinessRules",
     "LaterRules",
+    "RecordAccessScripts",
     "Rule",
     "RuleIndex",
     "RuleProblem",

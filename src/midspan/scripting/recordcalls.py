@@ -119,7 +119,8 @@ class RecordCalls:
             if condition in (ALWAYS, NEVER):
                 return bool(condition == ALWAYS)
             if operation == "create":
-                return evaluate(condition, lambda path: "", count=transaction.count_related)
+                settled = access.settled_new(condition, {})
+                return evaluate(settled, lambda path: "", count=transaction.count_related)
             return record is None or bool(transaction.matches(record, condition))
 
     def may_field(self, table: str, name: str, operation: str) -> bool:

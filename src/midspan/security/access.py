@@ -6,6 +6,9 @@ Where no name of a field has a rule, the decision for its table holds. One grant
 deciding name is enough. A rule grants when the actor holds one of its roles and its condition
 holds; a rule without role, condition and script grants nothing, and neither does a table without
 any rule. The role ``admin`` passes every rule that does not switch that off.
+
+A script decides about each row. Until it has run, its rule stands in conditions as ``Undecided``,
+which no row meets; without a judge that runs scripts, scripted rules therefore grant nothing.
 """
 
 from __future__ import annotations
@@ -44,6 +47,14 @@ from midspan.security.actor import Actor
 from midspan.security.attachment import ATTACHMENT, attachment_rows
 from midspan.security.dynamic import SessionValues
 from midspan.security.journal import JOURNAL, journal_rows
+from midspan.security.undecided import (
+    NO_ROW,
+    Judge,
+    Undecided,
+    settle,
+    settle_new,
+    undecided,
+)
 
 OPERATIONS = ("read", "write", "create", "delete", "execute")
 UNREADABLE_FIELDS = "Field(s) present in the query do not have permission to be read"
@@ -58,6 +69,8 @@ class AccessRule(Struct, frozen=True, kw_only=True):
     roles: frozenset[str] = frozenset()
     condition: str = ""
     scripted: bool = False
+    script: str = ""
+    """The text of the script; it counts where the rule is ``scripted``."""
     admin_overrides: bool = True
     sys_id: str = ""
     kind: str = "record"
@@ -74,8 +87,11 @@ class AccessControls:
     def __init__(self, rules: Iterable[AccessRule] = ()) -> None:
         self._rules: dict[tuple[str, str], list[AccessRule]] = {}
         self.by_id: dict[str, AccessRule] = {}
+        self.scripted = False
+        """Whether the script of some rule decides about rows."""
         for rule in rules:
             self.by_id[rule.sys_id] = rule
+            self.scripted = self.scripted or (rule.scripted and rule.kind == "record")
             if rule.kind == "record":
                 self._rules.setdefault((rule.name, rule.operation), []).append(rule)
 
@@ -110,6 +126,8 @@ class Access:
         self.dictionary = dictionary
         self._controls = controls
         self._values = SessionValues(actor, now, options=options)
+        self._judge: Judge | None = None
+        self._plain = self
         self._narrowing: Callable[[str], Condition] | None = None
         self._narrow: dict[str, Condition] = {}
         self._classes: dict[tuple[str, str], Condition] = {}
@@ -123,13 +141,62 @@ class Access:
         records are shown as before.
         """
         found = copy(self)
+        found._plain = found
         found._narrowing = condition
         found._narrow = {}
         found._tables = {}  # rows of attachments and journals follow those of other tables
         return found
 
+    def judged(self, judge: Judge) -> Access:
+        """Return the same access with somebody who runs the scripts of rules."""
+        found = copy(self)
+        found._judge, found._plain = judge, self
+        return found
+
+    def settled(self, condition: Condition, table: str, within: Condition) -> Condition:
+        """Return a condition from ``rows`` or ``class_rows`` with what scripts decide.
+
+        It holds for the rows of ``table`` that meet ``within``; their scripts run now.
+
+        Raises:
+            InvalidQuery: those are too many rows.
+        """
+        if self._judge is None or condition in (ALWAYS, NEVER):
+            return condition
+        return settle(condition, self._judge, table, within)
+
+    def settled_new(self, condition: Condition, values: Mapping[str, str]) -> Condition:
+        """Return a condition with what scripts decide about a record that is not stored yet."""
+        return condition if self._judge is None else settle_new(condition, self._judge, values)
+
+    @property
+    def runs_scripts(self) -> bool:
+        """Whether there is somebody who runs the scripts of rules."""
+        return self._judge is not None
+
+    def depends(self, table: str) -> bool:
+        """Tell whether scripts decide which rows of a table may be read."""
+        return self._judge is not None and any(undecided(self.rows(table, "read")))
+
+    def of_row(self, table: str, sys_id: str) -> Access:
+        """Return the access for the read of one row, with scripts decided for that row alone.
+
+        Where scripts decide nothing about the table it is the same object for the same answers.
+        """
+        if not self.depends(table):
+            return self._plain
+        found = copy(self._plain)
+        own = Test(self.dictionary.path(table, "sys_id"), Operator.EQUALS, (sys_id,))
+        settled = self.settled(self._granted_rows(table, "read"), table, own)
+        found._tables = {**self._tables, (table, "read"): settled}
+        found._plain = found
+        return found
+
     def rows(self, table: str, operation: str) -> Condition:
-        """Return the condition that a row of ``table`` must meet; ``NEVER`` when none may pass."""
+        """Return the condition that a row of ``table`` must meet; ``NEVER`` when none may pass.
+
+        What a script decides is ``Undecided`` in it, until ``settled`` for the rows in question.
+        """
         granted = self._granted_rows(table, operation)
         if self._narrowing is None or operation != "read" or granted == NEVER:
             return granted
@@ -188,7 +255,12 @@ class Access:
         rules = [
             rule for rule_id in rule_ids if (rule := self._controls.by_id.get(rule_id)) is not None
         ]
-        return any(self._holds_roles(rule) and not rule.condition for rule in rules)
+        return any(
+            self._holds_roles(rule)
+            and not rule.condition
+            and (not rule.scripted or self._overrides(rule))
+            for rule in rules
+        )
 
     def restrict(self, plan: ReadPlan) -> ReadPlan:
         """Return the plan with unreadable columns left out and unreadable rows filtered away.
@@ -201,10 +273,11 @@ class Access:
         condition = self.guarded(plan.condition)
         if not all(self.path(sort.path) for sort in plan.order):
             raise NotAuthorized("Insufficient rights to query records", detail=UNREADABLE_FIELDS)
+        rows = self.settled(self.rows(plan.table, "read"), plan.table, condition)
         return msgspec.structs.replace(
             plan,
             columns=tuple(path for path in plan.columns if self.path(path)),
-            condition=both(condition, self.rows(plan.table, "read")),
+            condition=both(condition, rows),
         )
 
     def guarded(self, condition: Condition) -> Condition:
@@ -237,6 +310,7 @@ class Access:
         if rows == NEVER or not all(self.path(path) for path in plan.used):
             raise NotAuthorized("Insufficient rights to query records", detail=UNREADABLE_FIELDS)
         condition = self.guarded(plan.condition)
+        rows = self.settled(rows, plan.table, condition)
         return msgspec.structs.replace(plan, condition=both(condition, rows))
 
     def path(self, path: FieldPath) -> bool:
@@ -264,7 +338,8 @@ class Access:
                     raise NotAuthorized(
                         "Insufficient rights to query records", detail=UNREADABLE_FIELDS
                     )
-                inside = both(self.guarded(condition.condition), rows)
+                related = self.guarded(condition.condition)
+                inside = both(related, self.settled(rows, condition.table, related))
                 return msgspec.structs.replace(condition, condition=inside)
             case _:
                 return condition
@@ -352,18 +427,25 @@ class Access:
             return ALWAYS
         if not self._holds_roles(rule):
             return NEVER
-        if not rule.condition:
-            return ALWAYS
-        condition, _ = resolve_query(
-            self.dictionary, table, parse(rule.condition), Unknown.NOTHING, self._values
+        condition: Condition = ALWAYS
+        if rule.condition:
+            condition, _ = resolve_query(
+                self.dictionary, table, parse(rule.condition), Unknown.NOTHING, self._values
+            )
+        if not rule.scripted or condition == NEVER:
+            return condition
+        path = self.dictionary.path(table, "sys_id")
+        return Undecided(
+            path, Operator.EQUALS, (NO_ROW,), rule=rule, table=table, declared=condition
         )
-        return condition
+
+    def _overrides(self, rule: AccessRule) -> bool:
+        return self.actor.trusted or (self.actor.is_admin and rule.admin_overrides)
 
     def _holds_roles(self, rule: AccessRule) -> bool:
-        """A scripted rule cannot be evaluated here and therefore grants nothing."""
-        if self.actor.trusted or (self.actor.is_admin and rule.admin_overrides):
+        if self._overrides(rule):
             return True
-        if rule.is_empty or rule.scripted:
+        if rule.is_empty:
             return False
         return not rule.roles or bool(rule.roles & self.actor.roles)
 

@@ -18,6 +18,7 @@ from midspan.query import (
     And,
     Condition,
     Counter,
+    Operator,
     Or,
     Related,
     Test,
@@ -27,6 +28,7 @@ from midspan.query import (
 from midspan.security.access import Access, AccessRule
 from midspan.security.attachment import ATTACHMENT
 from midspan.security.journal import JOURNAL
+from midspan.security.undecided import Undecided
 
 Getter = Callable[[FieldPath], str]
 
@@ -118,7 +120,8 @@ def paths_for(access: Access, table: str, operation: str) -> tuple[FieldPath, ..
     for each in _operations(operation):
         _, rules = _deciding(access, access.table_names(table), each)
         conditions = [access.granted(rule, table) for rule in rules]
-        for condition in (*conditions, access.class_rows(table, each)):
+        declared = [_declared(condition) for condition in conditions]
+        for condition in (*conditions, *declared, access.class_rows(table, each)):
             found |= {path.name: path for path in paths_of(condition)}
     return tuple(found.values())
 
@@ -131,7 +134,7 @@ def _table_step(access: Access, table: str, operation: str, row: OneRow | None) 
     names = access.table_names(table)
     decided_by, rules = _deciding(access, names, operation)
     seen = tuple(_rule(access, rule, table, row) for rule in rules)
-    outcome = _outcome(access.class_rows(table, operation), row)
+    outcome = _outcome(_settled(access, access.class_rows(table, operation), table, row), row)
     reason = _why(access, decided_by, outcome)
     if table in (JOURNAL, ATTACHMENT) and operation == "read":
         reason += "; besides, the record that the row belongs to has to be readable"
@@ -194,7 +197,7 @@ def _rule(
     access: Access, rule: AccessRule, table: str, row: OneRow | None, *, field: bool = False
 ) -> RuleSeen:
     condition = access.granted(rule, table)
-    outcome = _outcome(condition, row)
+    outcome = _outcome(_settled(access, condition, table, row), row)
     if field and condition != ALWAYS:
         outcome = "refuses"
     return RuleSeen(
@@ -204,7 +207,7 @@ def _rule(
         condition=rule.condition,
         outcome=outcome,
         reason=_reason(access, rule, outcome, field=field),
-        tests=tuple(_tests(condition, row)) if row is not None else (),
+        tests=tuple(_tests(_declared(condition), row)) if row is not None else (),
     )
 
 
@@ -214,18 +217,45 @@ def _reason(access: Access, rule: AccessRule, outcome: str, *, field: bool) -> s
         return "admin passes this rule"
     if rule.is_empty:
         return "a rule without role, condition and script grants nothing"
-    if rule.scripted:
-        return "its script cannot be evaluated here, and so it grants nothing"
     held = sorted(rule.roles & actor.roles)
     if rule.roles and not held:
         return f"needs one of the roles {', '.join(sorted(rule.roles))}"
     has = f"has the role {', '.join(held)}" if held else "asks for no role"
+    if rule.scripted:
+        return f"{has}; {_scripted(access, rule, outcome, field=field)}"
     if not rule.condition:
         return has
     if field and outcome == "refuses":
         return f"{has}; the condition of a field's rule grants only where it holds for all records"
     meets = {"grants": "holds", "refuses": "does not hold", "depends": "depends on the record"}
     return f"{has}; its condition {meets[outcome]}"
+
+
+def _scripted(access: Access, rule: AccessRule, outcome: str, *, field: bool) -> str:
+    if field:
+        return "the script of a field's rule is not run, and so it grants nothing"
+    if not access.runs_scripts:
+        return "its script cannot be run here, and so it grants nothing"
+    what = "condition and script" if rule.condition else "script"
+    holds = {
+        "grants": "passes" if what == "script" else "pass",
+        "refuses": "does not pass" if what == "script" else "do not both pass",
+        "depends": "depends on the record" if what == "script" else "depend on the record",
+    }
+    return f"its {what} {holds[outcome]}"
+
+
+def _settled(access: Access, condition: Condition, table: str, row: OneRow | None) -> Condition:
+    """Return the condition with scripts run for the record that is explained."""
+    if row is None:
+        return condition
+    path = access.dictionary.path(table, "sys_id")
+    own = Test(path, Operator.EQUALS, (row.get(path),))
+    return access.settled(condition, table, own)
+
+
+def _declared(condition: Condition) -> Condition:
+    return condition.declared if isinstance(condition, Undecided) else condition
 
 
 def _outcome(condition: Condition, row: OneRow | None) -> str:

@@ -73,6 +73,7 @@ def _rule(row: tuple[Any, ...], roles: frozenset[str]) -> AccessRule:
         roles=roles,
         condition=condition or "",
         scripted=bool(script) and bool(advanced),
+        script=(script or "") if advanced else "",
         admin_overrides=admin_overrides is None or bool(admin_overrides),
         kind=kind or "record",
     )

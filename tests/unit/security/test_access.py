@@ -8,8 +8,9 @@ import pytest
 
 from midspan.dictionary import Dictionary, FieldSpec, TableSpec
 from midspan.kernel.errors import NotAuthorized
-from midspan.query import ALWAYS, NEVER, ReadOptions, parse, plan_read
+from midspan.query import ALWAYS, NEVER, ReadOptions, evaluate, parse, plan_read
 from midspan.security import SYSTEM, Access, AccessControls, AccessRule, Actor
+from midspan.security.undecided import undecided
 
 DICTIONARY = Dictionary.build(
     [
@@ -55,7 +56,10 @@ def test_without_a_rule_only_the_administrator_passes() -> None:
 def test_an_empty_rule_grants_nothing_and_scripts_are_not_guessed() -> None:
     assert access(ANN, rule("task")).rows("task", "read") == NEVER
     scripted = rule("task", "worker", scripted=True)
-    assert access(ANN, scripted).rows("task", "read") == NEVER
+    rows = access(ANN, scripted).rows("incident", "read")
+    assert [each.rule for each in undecided(rows)] == [scripted]
+    assert access(ANN, scripted).settled(rows, "incident", ALWAYS) == rows  # nobody runs scripts
+    assert not evaluate(rows, lambda path: "")
 
 
 def test_the_most_specific_name_decides_alone() -> None:
