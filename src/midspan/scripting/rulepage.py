@@ -16,7 +16,7 @@ from midspan.scripting.criteria import Criteria
 from midspan.scripting.recordcalls_tables import HASHED, without_hashes
 from midspan.scripting.runner import ScriptSession
 
-Phase: TypeAlias = Literal["before", "after", "async", "query", "display"]
+Phase: TypeAlias = Literal["before", "after", "async", "query", "display", "access"]
 _TRAILING = "; \t\r\n"
 
 

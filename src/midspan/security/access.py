@@ -176,7 +176,7 @@ class Access:
 
     def depends(self, table: str) -> bool:
         """Tell whether scripts decide which rows of a table may be read."""
-        return self._judge is not None and any(undecided(self.rows(table, "read")))
+        return self._judge is not None and any(undecided(self._granted_rows(table, "read")))
 
     def of_row(self, table: str, sys_id: str) -> Access:
         """Return the access for the read of one row, with scripts decided for that row alone.

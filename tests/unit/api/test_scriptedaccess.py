@@ -184,6 +184,31 @@ def test_roles_and_condition_count_besides_the_script(site: Site) -> None:
     assert numbers(site) == ["P1", "P2", "P3", "P4"]
 
 
+@pytest.mark.parametrize(
+    ("script", "shown"),
+    [
+        ("current.u_owner == 'bo'", ["P1", "P3"]),
+        ("current.u_owner == 'bo';", ["P1", "P3"]),
+        ("var mine = current.u_owner == 'bo'; mine;", ["P1", "P3"]),
+        ("if (current.u_owner == 'al') { true; } else { false; }", ["P2", "P4"]),
+        ("var shelf = current.u_shelf; current.u_other;", ["P1", "P2", "P3", "P4"]),
+        ("var shelf = current.u_shelf; current.u_diary;", []),
+        ("if (current.u_number == 'P1') var seen = true; seen;", ["P1"]),
+        ("if (current.u_number == 'P1') seen = 'yes'; answer = seen;", ["P1"]),
+        ("if (current.u_number == 'P1') answer = true;", ["P1"]),
+        ("var answer = current.u_number == 'P2';", ["P2"]),
+        ("answer = current.u_diary;", []),
+        ("// the answer", []),
+        ("var x = ;", []),
+    ],
+)
+def test_the_answer_is_the_variable_or_the_value_of_the_last_statement(
+    site: Site, script: str, shown: list[str]
+) -> None:
+    change(site, script=script)
+    assert numbers(site) == shown
+
+
 def test_one_granting_rule_is_enough(site: Site) -> None:
     add(site, advanced="false", condition="u_number=P2")
     assert numbers(site) == ["P1", "P2", "P3"]

@@ -114,6 +114,16 @@ function ruleHolds(value) {
   return !['', 'false', '0'].includes(value.toString());
 }
 
+// Forgets what a script of an access rule left in variables it never declared: what it found out
+// about one record must not decide about the next.
+function forgetPlainGlobals(known) {
+  for (const name of Object.keys(globalThis)) {
+    const value = globalThis[name];
+    const plain = value === null || (typeof value !== 'function' && typeof value !== 'object');
+    if (plain && !known.includes(name)) delete globalThis[name];
+  }
+}
+
 // Runs `body` for the records of the page from `start` on. An error of the script ends the run; what
 // was done so far is handed over first.
 function runRule(body) {
@@ -124,6 +134,7 @@ function runRule(body) {
   page.blank = (describe(page.table)?.columns ?? []).map(() => '');
   setGlobal('g_scratchpad', page.scratchpad ?? {});
   const done = [];
+  const known = page.phase === 'access' ? Object.keys(globalThis) : null;
   try {
     for (let at = page.start; at < page.rows.length && !page.cut; at++) {
       ruleEntry = openRule(page, at);
@@ -133,6 +144,7 @@ function runRule(body) {
         failed = false;
       } finally {
         done.push(closeRule(page, ruleEntry));
+        if (known !== null) forgetPlainGlobals(known);
         if (failed && !page.cut) askInstance('rule.rows', [done, at]);
       }
     }
