@@ -12,7 +12,9 @@ from midspan.api.deployment import deploy
 from midspan.api.memoryfolder import MemoryFolder
 from midspan.kernel.clock import ManualClock
 from midspan.records import Record, delete, insert, update
-from midspan.security import SYSTEM
+from midspan.sandbox import Script
+from midspan.scripting import PerWrite
+from midspan.security import SYSTEM, Actor
 from midspan.testing import open_instance
 
 from .conftest import ADMIN, Site, parts_of
@@ -294,6 +296,21 @@ def test_what_a_script_reads_securely_asks_no_other_script(site: Site) -> None:
         "while (gr.next()) n++; answer = n == 0 && current.u_owner == 'bo';",
     )
     assert numbers(site) == ["P1", "P3"]
+
+
+def test_secure_records_of_scripts_are_those_that_pass(site: Site) -> None:
+    change(site, script="answer = current.u_owner == 'bo';")
+    add(site, operation="create", script="answer = gs.hasRole('itil');")
+    text = (
+        "var gr = new GlideRecordSecure('u_paper'); gr.orderBy('u_number'); gr.query();"
+        "var found = [gr.getRowCount(), gr.canCreate(), gr.canWrite()];"
+        "while (gr.next()) found.push(gr.getValue('u_number'), gr.canRead());"
+        f"found.push(gr.get('{THEIRS}')); found.join();"
+    )
+    bo = Actor(sys_id=BO, user_name="bo", roles=frozenset({"itil"}))
+    unit = PerWrite(site.instance.records, bo)
+    found = site.instance.scripts.run(Script("test", text), unit=unit)
+    assert found == "2,true,false,P1,true,P3,true,false"
 
 
 def test_a_field_rule_with_a_script_hides_the_field(site: Site) -> None:
