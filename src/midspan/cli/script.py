@@ -1,4 +1,4 @@
-"""``midspan script``: run a background script on an instance, and read the log of scripts."""
+"""``midspan script``: run a background script on an instance, read the log, check files."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from midspan.cli import status
+from midspan.cli import scriptcheck, status
 from midspan.cli.options import DEFAULT_URL, AsJson, Connection, Url, User
 from midspan.kernel.errors import InvalidRequest
 
-group = typer.Typer(help="Run scripts, and read their log.", no_args_is_help=True)
+group = typer.Typer(help="Run and check scripts, and read their log.", no_args_is_help=True)
+group.command("check")(scriptcheck.check)
 LEVELS = {"debug": "-1", "info": "0", "warning": "1", "error": "2"}
 _NAMES = {number: name for name, number in LEVELS.items()}
 _COLUMNS = ("time", "level", "script", "line", "message", "rows", "duration")

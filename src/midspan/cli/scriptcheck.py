@@ -1,0 +1,117 @@
+"""``midspan script check``: what in a folder does not parse, or calls what is not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from midspan.cli import status
+from midspan.cli.options import AsJson
+from midspan.kernel.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from midspan.scripting.check import Report
+
+_LONGEST = 4 * 1024 * 1024
+_STRANGERS = 20
+
+
+def check(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="With scripts; or one script.")],
+    parity: Annotated[
+        bool, typer.Option("--parity", help="Also list each API method that is called.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find syntax errors and unknown API calls in scripts, without an instance; then status 1."""
+    from midspan.cli.output import show_json
+    from midspan.scripting.check import Check, open_reader
+
+    scripts = [(name, _text(path)) for name, path in script_files(folder)]
+    with open_reader() as reader:
+        report = Check(reader).run(scripts)
+    if as_json:
+        show_json(as_document(report))
+    else:
+        _show(report, parity=parity)
+    if report.findings:
+        raise typer.Exit(status.FAILED)
+
+
+def script_files(folder: Path) -> list[tuple[str, Path]]:
+    """Return the scripts of a folder by their paths in it; hidden folders and packages are not
+    looked at.
+
+    Raises:
+        InvalidRequest: there is no such folder, or no script in it.
+    """
+    if folder.is_file():
+        return [(folder.name, folder)]
+    if not folder.is_dir():
+        raise InvalidRequest(f"There is no folder {folder}")
+    found = []
+    for path in sorted(folder.rglob("*.js")):
+        inside = path.relative_to(folder)
+        skipped = any(part.startswith(".") or part == "node_modules" for part in inside.parts)
+        if path.is_file() and not skipped:
+            found.append((inside.as_posix(), path))
+    if not found:
+        raise InvalidRequest(
+            f"There is no script in {folder}", hint="Scripts are files that end in .js."
+        )
+    return found
+
+
+def as_document(report: Report) -> dict[str, Any]:
+    """Return a report as JSON has it."""
+    from msgspec import to_builtins
+
+    from midspan.scripting.check import MISSING, PARTIAL, SUPPORTED, UNKNOWN
+
+    return {
+        "files": report.files,
+        "client": report.client,
+        "calls": {kind: report.count(kind) for kind in (SUPPORTED, PARTIAL, MISSING, UNKNOWN)},
+        "findings": to_builtins(report.findings),
+        "parity": to_builtins(report.uses),
+        "others": report.others,
+    }
+
+
+def _text(path: Path) -> str:
+    """Return the text of a script; bytes that are no UTF-8 are replaced."""
+    try:
+        if path.stat().st_size > _LONGEST:
+            raise InvalidRequest(f"{path} is larger than 4 MB", hint="It is no script; move it.")
+        return path.read_text("utf-8-sig", errors="replace")
+    except OSError as error:
+        raise InvalidRequest(f"{path} cannot be read", detail=str(error)) from error
+
+
+def _show(report: Report, *, parity: bool) -> None:
+    from midspan.cli.output import say
+    from midspan.scripting.check import MISSING, PARTIAL, SUPPORTED, UNKNOWN, by_class
+
+    for found in report.findings:
+        say(f"{found.file}:{found.line}:{found.column}: {found.kind}: {found.message}")
+        say(f"    {found.source}")
+    if parity:
+        for owner, uses in by_class(report.uses).items():
+            say(owner)
+            for use in uses:
+                say(
+                    f"  {use.status} {use.method} {use.count}"
+                    + (f": {use.note}" if use.note else "")
+                )
+    if report.others:
+        names = list(report.others)
+        more = f" and {len(names) - _STRANGERS} more" if len(names) > _STRANGERS else ""
+        say(f"Expected as script includes: {', '.join(names[:_STRANGERS])}{more}.")
+    if report.client:
+        say(f"{len(report.client)} of other places (browser, Node.js): only parsed.")
+    counts = ", ".join(
+        f"{report.count(kind)} {kind}" for kind in (SUPPORTED, PARTIAL, MISSING, UNKNOWN)
+    )
+    say(f"{report.files} scripts, API calls: {counts}.")

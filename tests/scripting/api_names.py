@@ -1,0 +1,137 @@
+"""Makes ``src/midspan/scripting/api_names.json``: what of the script API is there, by class.
+
+The methods are those of the live prelude, and those that cases hold; what the names of
+``names.yaml`` have besides is missing. Renew it with
+``.venv/bin/python -m tests.scripting.api_names``; a test compares.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from midspan.sandbox import JsonValue, SandboxPool, Script
+from midspan.scripting import open_pool
+from midspan.scripting.parts import part_text
+
+from .coverage import held, wanted
+
+FILE = Path(__file__).parents[2] / "src" / "midspan" / "scripting" / "api_names.json"
+SPACES = ("sn_ws", "sn_ws_err", "sn_cc", "sn_fd", "sn_auth", "sn_impex", "sn_notification")
+ELSEWHERE = {
+    "RESTAPIRequest": (
+        "getHeader", "getSupportedResponseContentTypes", "getRequestedQueryCategory",
+    ),
+    "RESTAPIResponse": (
+        "setStatus", "setHeader", "setHeaders", "setLocation", "setContentType", "setBody",
+        "setError", "getStreamWriter",
+    ),
+}  # fmt: skip
+"""Methods of objects that only a request has; the tests of Scripted REST hold them."""
+LANGUAGE = "Object.getOwnPropertyNames(globalThis)"
+PROBE = """
+(function () {
+  const absent = (value) => {
+    try { return String(value).includes('not available'); } catch (error) { return false; }
+  };
+  function methods(value) {
+    const found = new Set(), missing = new Set();
+    for (let at = value; at && at !== Object.prototype && at !== Function.prototype;
+         at = Object.getPrototypeOf(at)) {
+      for (const name of Object.getOwnPropertyNames(at)) {
+        const got = Object.getOwnPropertyDescriptor(at, name).value;
+        if (typeof got !== 'function') continue;
+        (absent(got) ? missing : found).add(name);
+      }
+    }
+    return [found, missing];
+  }
+  function both(value) {
+    const [own, lacks] = methods(value);
+    const none = [new Set(), new Set()];
+    const [more, others] = typeof value === 'function' ? methods(value.prototype) : none;
+    return [[...own, ...more], [...lacks, ...others]];
+  }
+  const classes = {}, globals = [], spaces = [];
+  for (const name of Object.getOwnPropertyNames(globalThis)) {
+    if (name.startsWith('__')) continue;
+    globals.push(name);
+    let value;
+    try { value = globalThis[name]; } catch (error) { continue; }
+    if (name === 'gs') classes.GlideSystem = both(value);
+    else if (name.startsWith('sn_') && value) {
+      spaces.push(name);
+      for (const inner of Object.getOwnPropertyNames(value)) classes[inner] = both(value[inner]);
+    } else if (typeof value === 'function' && value.prototype) classes[name] = both(value);
+  }
+  classes.Object = [Object.getOwnPropertyNames(Object.prototype), []];
+  return JSON.stringify({ classes, globals, spaces });
+})()
+"""
+
+
+def _host(name: str, arguments: list[JsonValue]) -> JsonValue:
+    if name == "script.part":
+        return part_text(str(arguments[0]))
+    return []
+
+
+def live() -> dict[str, Any]:
+    """Return what the prelude has: classes with their methods and what they refuse, globals."""
+    with open_pool(1) as pool, pool.session(_host) as session:
+        return dict(json.loads(str(session.run(Script("probe", PROBE)))))
+
+
+def language() -> frozenset[str]:
+    """Return the names that the language itself brings."""
+    with SandboxPool(size=1) as pool, pool.session(_host) as session:
+        return frozenset(map(str, session.run(Script("plain", LANGUAGE))))  # type: ignore[arg-type]
+
+
+def names() -> dict[str, Any]:
+    """Return the whole file."""
+    there, cases, (declared, _) = live(), held(), wanted()
+    classes: dict[str, Mapping[str, Any]] = {}
+    plain = language() - {"Object", "String"}  # which fields and all objects have, too
+    for name in sorted({*there["classes"], *declared, *cases.methods} - plain):
+        present, refused = there["classes"].get(name, ([], []))
+        partial = {
+            method: lack for (owner, method), lack in sorted(cases.partial.items()) if owner == name
+        }
+        if not name.isidentifier() or not (present or declared.get(name) or cases.of(name)):
+            continue
+        supported = ({*present, *cases.of(name), *ELSEWHERE.get(name, ())} - set(refused)) - set(
+            partial
+        )
+        if name in ("GlideRecord", "GlideAggregate", "GlideRecordSecure") or present:
+            supported.add("constructor")
+        missing = ({*declared.get(name, ()), *refused}) - supported - set(partial)
+        classes[name] = {
+            "supported": sorted(supported), "partial": partial, "missing": sorted(missing),
+        }  # fmt: skip
+    return {
+        "classes": classes,
+        "globals": sorted(there["globals"]),
+        "namespaces": sorted({*there["spaces"], *SPACES}),
+    }
+
+
+def text() -> str:
+    """Return the file as it is stored."""
+    found = names()
+    lines = [
+        '{"globals": ' + json.dumps(found["globals"]) + ",",
+        '"namespaces": ' + json.dumps(found["namespaces"]) + ",",
+        '"classes": {',
+        ",\n".join(
+            f"{json.dumps(name)}: {json.dumps(known)}" for name, known in found["classes"].items()
+        ),
+        "}}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    FILE.write_text(text(), encoding="utf-8")
