@@ -117,6 +117,14 @@ def test_a_script_is_never_run_and_one_too_deep_harms_no_other(reader: Reader) -
     report = check(reader, "for (;;) {}", "(" * 500_000, "gs.inof()")
     kinds = [(each.file, each.kind) for each in report.findings]
     assert kinds == [("1.js", "syntax"), ("2.js", "unknown")]
+    assert "stack" in report.findings[0].message
+
+
+def test_a_long_script_is_read(reader: Reader) -> None:
+    line = "f(function (b) { return b.c ? [b.d, {e: b + 1}] : gs.info('x'); });\n"
+    report = check(reader, line * 1_000)
+    assert report.findings == []
+    assert report.count("supported") == 1_000
 
 
 def test_the_command_reports_as_text_and_json(

@@ -53,14 +53,16 @@ class Scope {
   }
 }
 
-const isFunction = (node) => /^(FunctionDeclaration|FunctionExpression|ArrowFunctionExpression)$/.test(node.type);
+const FUNCTIONS = new Set(['FunctionDeclaration', 'FunctionExpression', 'ArrowFunctionExpression']);
+const LABELLED = new Set(['LabeledStatement', 'BreakStatement', 'ContinueStatement']);
 
 function* childrenOf(node) {
   for (const key of Object.keys(node)) {
     const value = node[key];
+    if (value === null || typeof value !== 'object' || key === 'loc') continue;
     if (Array.isArray(value)) {
       for (const item of value) if (item !== null && typeof item?.type === 'string') yield item;
-    } else if (value !== null && typeof value === 'object' && typeof value.type === 'string') {
+    } else if (typeof value.type === 'string') {
       yield value;
     }
   }
@@ -92,7 +94,7 @@ function declareAll(node, scope) {
   let own = scope;
   if (node.type === 'FunctionDeclaration') scope.declare(node.id.name).given.push(OTHER);
   if (node.type === 'ClassDeclaration') scope.declare(node.id.name).given.push(OTHER);
-  if (isFunction(node)) {
+  if (FUNCTIONS.has(node.type)) {
     own = new Scope(scope);
     scopes.set(node, own);
     if (node.type === 'FunctionExpression' && node.id) own.declare(node.id.name).given.push(OTHER);
@@ -212,7 +214,7 @@ function collect(node, scope, out) {
     const isName = (type === 'MemberExpression' && child === node.property && !node.computed)
       || ((type === 'Property' || type === 'MethodDefinition' || type === 'PropertyDefinition')
         && child === node.key && !node.computed && !node.shorthand)
-      || /Label|Break|Continue/.test(type) && child === node.label;
+      || (LABELLED.has(type) && child === node.label);
     if (!isName) collect(child, own, out);
   }
 }
@@ -223,7 +225,11 @@ function check(text) {
   try {
     tree = Parser.parse(text, { ecmaVersion: 'latest', allowReturnOutsideFunction: true, locations: true });
   } catch (error) {
-    if (error.loc === undefined) return { error: { line: 1, column: 1, message: 'the script is nested too deeply' } };
+    if (error === null) throw error; // no memory left
+    if (error.loc === undefined) {
+      if (!/\bstack\b/.test(error.message)) throw error;
+      return { error: { line: 1, column: 1, message: 'the script is nested too deeply' } };
+    }
     const message = error.message.replace(/ \(\d+:\d+\)$/, '');
     return { error: { line: error.loc.line, column: error.loc.column + 1, message } };
   }
