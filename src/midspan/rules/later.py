@@ -60,7 +60,7 @@ class LaterRules:
         """Queue async rules for the stored drafts whose conditions hold now."""
         due: dict[int, list[str]] = {}
         for rule in rules:
-            for at in phase.ask(rule, phase.left):
+            for at in phase.ask(rule, phase.concerned(rule)):
                 due.setdefault(at, []).append(rule.sys_id)
         items = [_item(phase, at, due[at]) for at in phase.left if at in due]
         actor = phase.transaction.actor

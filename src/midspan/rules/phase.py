@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
 
@@ -77,7 +77,10 @@ class Phase:
     def before(self, rules: Sequence[Rule]) -> None:
         """Run before rules."""
         for rule in rules:
-            with self._guarded(rule) as places:
+            concerned = self.concerned(rule)
+            if not concerned:
+                continue
+            with self._guarded(rule, concerned) as places:
                 for at in self.ask(rule, places):
                     self.attempt(at, lambda draft, _, rule=rule: self._act(rule, draft))  # type: ignore[misc]
                     places[at] = at not in self._failed
@@ -87,7 +90,10 @@ class Phase:
     def after(self, rules: Sequence[Rule]) -> None:
         """Run after rules."""
         for rule in rules:
-            with self._guarded(rule) as places:
+            concerned = self.concerned(rule)
+            if not concerned:
+                continue
+            with self._guarded(rule, concerned) as places:
                 for at in self.ask(rule, places):
                     self.attempt(at, lambda draft, _, rule=rule: self._act_after(rule, draft))  # type: ignore[misc]
                     places[at] = at not in self._failed
@@ -95,10 +101,10 @@ class Phase:
                     self._run(rule, [at for at, passed in places.items() if passed])
 
     @contextmanager
-    def _guarded(self, rule: Rule) -> Iterator[dict[int, bool]]:
+    def _guarded(self, rule: Rule, concerned: Sequence[int]) -> Iterator[dict[int, bool]]:
         """Yield the drafts for whose records a rule is not running already, each as False."""
         running: set[tuple[str, str]] = self.transaction.locals.setdefault(_RUNNING, set())
-        keys = {at: (rule.sys_id, self.drafts[at].sys_id) for at in self.left}
+        keys = {at: (rule.sys_id, self.drafts[at].sys_id) for at in concerned}
         mine = {at: key for at, key in keys.items() if key not in running}
         if len(mine) < len(keys) and rule.scripted and self._scripts is not None:
             self._scripts.recursion(rule, self.transaction)
@@ -108,13 +114,18 @@ class Phase:
         finally:
             running.difference_update(mine.values())
 
-    def ask(self, rule: Rule, places: Sequence[int] | dict[int, bool]) -> list[int]:
-        """Return where roles, conditions and the expression of a rule hold."""
+    def concerned(self, rule: Rule) -> list[int]:
+        """Return where roles and conditions of a rule hold, its expression apart."""
         if rule.scripted and self._scripts is None:
             return []
-        found = list(places)
+        found = self.left
         if rule.roles or rule.condition != ALWAYS:
             found = [at for at in found if self._applies(rule, self.drafts[at])]
+        return found
+
+    def ask(self, rule: Rule, places: Iterable[int]) -> list[int]:
+        """Return where the expression of a rule holds, among records that it is about."""
+        found = list(places)
         if rule.expression is None or not found:
             return found
         outcomes = self._outcomes(rule, found, expression=True)

@@ -145,6 +145,17 @@ def test_many_changes_share_jobs(instance: Instance) -> None:
         assert sorted(text for _, text in logged(instance)) == [f"j{n:02}" for n in range(45)]
 
 
+def test_an_async_rule_is_for_the_records_that_meet_its_conditions(instance: Instance) -> None:
+    asked = {"filter_condition": "urgency=1^EQ", "condition": "current.impact == '1'"}
+    script = "gs.info('{0}', current.short_description)"
+    with rules(instance, {"when": "async", "script": script, **asked}):
+        for urgency, impact in (("1", "1"), ("1", "2"), ("2", "1")):
+            values = {"urgency": urgency, "impact": impact, "short_description": urgency + impact}
+            write(instance, insert("incident", values))
+        jobs(instance).run_due()
+        assert logged(instance) == [("0", "11")]
+
+
 def test_a_deleted_record_is_shown_as_it_was(instance: Instance) -> None:
     rule = {
         "when": "async",
