@@ -99,7 +99,7 @@ def requests_of(job: str, made: dataset.Dataset) -> list[str]:
     wanted = next(one for one in dataset.LISTS if one.name == job)
     asked = (
         f"filter[active][_eq]=true&filter[priority][_eq]={wanted.priority}"
-        f"&sort=-opened_at&limit={wanted.limit}"
+        f"&sort=-opened_at,sys_id&limit={wanted.limit}"
     )
     return [f"GET {path}?{asked}&{fields} HTTP/1.1\r\n{head}\r\n"]
 
