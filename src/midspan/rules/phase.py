@@ -76,26 +76,21 @@ class Phase:
 
     def before(self, rules: Sequence[Rule]) -> None:
         """Run before rules."""
-        for rule in rules:
-            concerned = self.concerned(rule)
-            if not concerned:
-                continue
-            with self._guarded(rule, concerned) as places:
-                for at in self.ask(rule, places):
-                    self.attempt(at, lambda draft, _, rule=rule: self._act(rule, draft))  # type: ignore[misc]
-                    places[at] = at not in self._failed
-                if rule.script is not None:
-                    self._run(rule, [at for at, passed in places.items() if passed])
+        self._each(rules, self._act)
 
     def after(self, rules: Sequence[Rule]) -> None:
         """Run after rules."""
+        self._each(rules, self._act_after)
+
+    def _each(self, rules: Sequence[Rule], act: Callable[[Rule, Draft], None]) -> None:
+        """Run rules in order: what each does without a script first, then its script."""
         for rule in rules:
             concerned = self.concerned(rule)
             if not concerned:
                 continue
             with self._guarded(rule, concerned) as places:
                 for at in self.ask(rule, places):
-                    self.attempt(at, lambda draft, _, rule=rule: self._act_after(rule, draft))  # type: ignore[misc]
+                    self.attempt(at, lambda draft, _, rule=rule: act(rule, draft))  # type: ignore[misc]
                     places[at] = at not in self._failed
                 if rule.script is not None:
                     self._run(rule, [at for at, passed in places.items() if passed])
