@@ -12,11 +12,11 @@ from midspan.api.request import Request
 from midspan.api.response import Response
 from midspan.api.soap.envelope import CONTENT_TYPE, escaped
 from midspan.api.soap.roles import check_description
-from midspan.api.soap.schema import OPERATIONS, Element, Messages, Rights, messages_of
+from midspan.api.soap.schema import OPERATIONS, Element, Messages, messages_of
 from midspan.api.soap.style import Style, rights_of, style_of
 from midspan.api.tableread import open_table
+from midspan.dictionary import Table
 from midspan.kernel.errors import InvalidTable
-from midspan.records import Snapshot
 
 _DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>'
 _PORT = "ServiceNowSoap"
@@ -37,8 +37,8 @@ def wsdl_answer(request: Request) -> Response:
         told = f"Cannot generate WSDL: {error.explain()}\n"
         return Response(200, told.encode(), "text/plain;charset=UTF-8")
     style = style_of(request, table.name)
-    text = request.snapshot.derive(_wsdl, rights_of(request, table.name), style)
-    return Response(200, text, CONTENT_TYPE)
+    text = "".join(_document(style, _messages(request, table, style)))
+    return Response(200, text.encode(), CONTENT_TYPE)
 
 
 def schema_answer(request: Request) -> Response:
@@ -51,19 +51,13 @@ def schema_answer(request: Request) -> Response:
     check_description(request)
     table = open_table(request.snapshot, request.arguments["table"])
     style = style_of(request, table.name)
-    messages = request.snapshot.derive(messages_for, rights_of(request, table.name), style)
-    text = f"{_DECLARATION}{_schema(style, messages, alone=True)}"
+    text = f"{_DECLARATION}{_schema(style, _messages(request, table, style), alone=True)}"
     return Response(200, text.encode(), CONTENT_TYPE)
 
 
-def messages_for(snapshot: Snapshot, rights: Rights, style: Style) -> Messages:
-    """Return the messages about a table; to be remembered with the snapshot."""
-    return messages_of(snapshot.dictionary.table(style.table), rights, style.display)
-
-
-def _wsdl(snapshot: Snapshot, rights: Rights, style: Style) -> bytes:
-    messages = messages_for(snapshot, rights, style)
-    return "".join(_document(style, messages)).encode()
+def _messages(request: Request, table: Table, style: Style) -> Messages:
+    """Return the messages about a table; made in less time than it is worth to remember them."""
+    return messages_of(table, rights_of(request, table.name), style.display)
 
 
 def _document(style: Style, messages: Messages) -> Iterator[str]:
