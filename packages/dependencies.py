@@ -36,11 +36,11 @@ class CustomMetadataHook(MetadataHookInterface):
 
     def update(self, metadata: dict[str, Any]) -> None:
         """Fill ``dependencies``; ``MIDSPAN_RELEASE=1`` selects pinned siblings from an index."""
-        root = Path(self.root)
+        packages = Path(self.root) / "packages"
         if os.environ.get("MIDSPAN_RELEASE") == "1":
             version = metadata["version"]
             siblings = [f"midspan-sdk=={version}", f"midspan-mid=={version}"]
         else:
-            names = ("midspan-sdk", "midspan-mid")
-            siblings = [f"{name} @ {(root / 'packages' / name).as_uri()}" for name in names]
+            parts = ("sdk", "mid")
+            siblings = [f"midspan-{part} @ {(packages / part).as_uri()}" for part in parts]
         metadata["dependencies"] = [*siblings, *THIRD_PARTY]

@@ -25,8 +25,8 @@ from .empty_environment import EmptyEnvironment, requirements_of, third_party
 
 ROOT = Path(__file__).parents[2]
 PROJECTS = {
-    "midspan_sdk": ("packages/midspan-sdk", {"midspan_sdk"}),
-    "midspan_mid": ("packages/midspan-mid", {"midspan_mid", "midspan_link"}),
+    "midspan_sdk": ("packages/sdk", {"midspan_sdk"}),
+    "midspan_mid": ("packages/mid", {"midspan_mid", "midspan_link"}),
     "midspan": (".", {"midspan", "midspan_apps", "midspan_spokes"}),
 }
 """Each wheel: where its project is, and the packages it carries."""
@@ -107,7 +107,7 @@ def test_every_wheel_carries_the_licence_and_asks_for_no_path(dist: Path, name: 
 
 
 def test_what_lies_twice_is_the_same() -> None:
-    agent, sdk = ROOT / "packages/midspan-mid", ROOT / "packages/midspan-sdk"
+    agent, sdk = ROOT / "packages/mid", ROOT / "packages/sdk"
     assert (agent / "sources.py").read_bytes() == (sdk / "sources.py").read_bytes()
 
 
@@ -151,8 +151,11 @@ def test_the_demo_runs_from_the_wheels(dist: Path, outside: Path, empty: Path) -
 
 def test_the_checkout_installs_with_pip_alone(dist: Path, outside: Path, empty: Path) -> None:
     place = environment(outside, dist, "midspan[demo]")
-    place.install(".", cwd=ROOT)
+    cache = outside / "cache"
+    place.install(".", "--cache-dir", str(cache), cwd=ROOT)
     place.check()
+    kept = {file.name.partition("-")[0] for file in cache.rglob("*.whl")}
+    assert kept & {"midspan_sdk", "midspan_mid"} == set(), "the next version would not be installed"
     for name in PROJECTS:
         packed = {file for file in files_of_wheel(dist, name) if ".dist-info/" not in file}
         missing = {file for file in packed if not (place.packages / file).is_file()}

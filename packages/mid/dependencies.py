@@ -27,5 +27,5 @@ class CustomMetadataHook(MetadataHookInterface):
         if os.environ.get("MIDSPAN_RELEASE") == "1":
             sdk = f"midspan-sdk=={metadata['version']}"
         else:
-            sdk = f"midspan-sdk @ {(Path(self.root).parent / 'midspan-sdk').as_uri()}"
+            sdk = f"midspan-sdk @ {(Path(self.root).parent / 'sdk').as_uri()}"
         metadata["dependencies"] = [sdk, *THIRD_PARTY]
