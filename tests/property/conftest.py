@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
+import psycopg
 import pytest
 
 from midspan.kernel.clock import ManualClock
+from midspan.storage.dialect import POSTGRESQL, POSTGRESQL_SETUP, SQLITE
+from midspan.storage.functions import register_functions
 from midspan.testing import open_instance
 
+from .stores import Store
 from .veil import Ids, Side
 
 
@@ -31,3 +36,15 @@ def sides(request: pytest.FixtureRequest) -> Iterator[tuple[Side, Side]]:
             stack.callback(side.app.close)
             found.append(side)
         yield found[0], found[1]
+
+
+@pytest.fixture(scope="module")
+def stores(new_database: Callable[[], str]) -> Iterator[tuple[Store, Store]]:
+    light = sqlite3.connect(":memory:", isolation_level=None)
+    register_functions(light)
+    with psycopg.connect(new_database(), autocommit=True) as heavy:
+        heavy.execute(POSTGRESQL_SETUP)
+        heavy.execute("SET client_min_messages = warning")
+        heavy.prepare_threshold = None
+        yield Store(SQLITE, light), Store(POSTGRESQL, heavy)
+    light.close()
