@@ -1,4 +1,4 @@
-"""A PostgreSQL server for the session: ``PGURL``, or one from the wheel."""
+"""A PostgreSQL server of its own: a test here changes settings of the role everybody uses."""
 
 from __future__ import annotations
 

@@ -10,41 +10,22 @@ from typing import Any
 import httpx
 import pytest
 
-from midspan.api import Application, create_app
-from midspan.instance import Instance
+from midspan.api import create_app
 from midspan.kernel.clock import ManualClock
-from midspan.records import delete, insert, update
-from midspan.security import SYSTEM
+from midspan.records import delete, insert
 from midspan.testing import open_instance
 
-ADMIN = "6816f79cc0a8016401c5a33be04be441"
-PASSWORD = "correct horse"
+from .. import site as node  # noqa: TID252 - tests are in no package that has a name
+
+ADMIN = node.ADMIN
+PASSWORD = node.PASSWORD
 SECRET = "s3cret of the client"
 WHO = "/api/now/table/sys_user?sysparm_fields=user_name&sysparm_query=user_name=ann"
 ADMINISTRATORS = "/api/midspan/v1/tables"
 
 
-class Site:
-    """An application, its clock and a client that keeps no cookies by itself."""
-
-    def __init__(self, instance: Instance, app: Application, runner: asyncio.Runner) -> None:
-        self.instance = instance
-        self.app = app
-        self.clock: Any = instance.clock
-        self._runner = runner
-
-    def send(self, method: str, path: str, *, user: str = "", **kwargs: Any) -> httpx.Response:
-        if user:
-            kwargs["auth"] = (user, PASSWORD)
-        return self._runner.run(self._send(method, path, **kwargs))
-
-    async def _send(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
-        client = kwargs.pop("client", ("203.0.113.9", 4711))
-        transport = httpx.ASGITransport(self.app, client=client)
-        async with httpx.AsyncClient(
-            transport=transport, base_url="http://inst.example.com"
-        ) as session:
-            return await session.request(method, path, **kwargs)
+class Site(node.Site):
+    """A node whose clients ask for tokens."""
 
     def token(self, **values: str) -> httpx.Response:
         """Ask for a token as the client ``app``, unless the values say otherwise."""
@@ -60,21 +41,11 @@ class Site:
     def status(self, token: str, path: str = WHO) -> int:
         return self.send("GET", path, headers=bearer(token)).status_code
 
-    def change(self, table: str, sys_id: str, **values: str) -> None:
-        with self.instance.records.write(SYSTEM, enforce=False) as records:
-            records.apply(update(table, sys_id, values))
-
     def add(self, table: str, **values: str) -> str:
-        with self.instance.records.write(SYSTEM, enforce=False) as records:
-            return records.apply(insert(table, values)).sys_id
+        return self.write(insert(table, values))[0]
 
     def remove(self, table: str, sys_id: str) -> None:
-        with self.instance.records.write(SYSTEM, enforce=False) as records:
-            records.apply(delete(table, sys_id))
-
-    def rows(self, table: str, query: str = "") -> list[Any]:
-        with self.instance.records.read(SYSTEM, enforce=False) as records:
-            return records.find(table, query)
+        self.write(delete(table, sys_id))
 
 
 def bearer(token: str) -> dict[str, str]:
