@@ -128,6 +128,47 @@ class Means(NamedTuple):
     stop: Callable[[str], None]
 
 
+class _Texts:
+    """The texts of one context in the form in which they run.
+
+    The context holds on to it, so it does not know the context: a circle would keep both, about a
+    megabyte, until Python looks for circles.
+    """
+
+    def __init__(self, rewriter: Rewriter) -> None:
+        self._rewriter = rewriter
+        self._old = False
+        self.columns = Columns()
+
+    def of(self, order: frames.RunOrder) -> Rewritten:
+        """Return the text of a run.
+
+        Raises:
+            RunFailed: it is no script.
+            _quickjs.JSException: time or memory ran out meanwhile.
+        """
+        self._old = bool(order.flags & frames.ES5)
+        try:
+            made = self._rewriter.rewrite(order.text, "script", old=self._old)
+        except Refused as refused:
+            raise RunFailed(frames.THROWN, refused.at(order.first_line)) from None
+        self.columns.note(order.first_line, made.edits)
+        return made._replace(text=_pad(order.first_line, made.text))
+
+    def for_script(self, kind: str, text: str, line: float, old: bool) -> str:
+        """Return ``=``, names, a line feed and the text for ``eval`` and its like, else ``!``."""
+        first_line = int(line)  # the engine has one kind of numbers
+        try:
+            made = self._rewriter.rewrite(text, kind, old=bool(old) or self._old)
+        except Refused as refused:
+            return "!" + (refused.at(first_line) if first_line else refused.described)
+        except (_quickjs.JSException, MemoryError):  # its time ends as well, or its memory
+            return '!{"message":"the text is too large"}'
+        if first_line:
+            self.columns.note(first_line, made.edits)
+        return f"={made.names}\n{_pad(first_line or 1, made.text)}"
+
+
 class Engine:
     """A context with bootstrap and prelude evaluated, ready for scripts.
 
@@ -143,9 +184,8 @@ class Engine:
         self._context.set_max_stack_size(setup.stack)
         self._address = means.interrupts.install(self._context)
         means.interrupts.reset_stack(self._address)
-        self._columns = Columns()
-        self._old = False
-        natives = {"raw": means.call, "stop": means.stop, "rewrite": self._rewrite_for_script}
+        self._texts = _Texts(means.rewriter)
+        natives = {"raw": means.call, "stop": means.stop, "rewrite": self._texts.for_script}
         for name, function in natives.items():
             self._context.add_callable(name, function)
         primitives = [self._context.get(name) for name in natives]
@@ -185,12 +225,12 @@ class Engine:
             reason = self._interrupts.reason()
             if reason is None and text.startswith(("null", "InternalError: out of memory")):
                 reason = frames.MEMORY
-            raise RunFailed(reason or frames.ENGINE, self._columns.restore(text)) from None
+            raise RunFailed(reason or frames.ENGINE, self._texts.columns.restore(text)) from None
         except MemoryError:
             raise RunFailed(frames.MEMORY, "out of memory") from None
 
     def _evaluate(self, order: frames.RunOrder) -> str:
-        source = self._rewrite(order)
+        source = self._texts.of(order)
         failed = self._run(source.text, order.variables.decode(), source.names)
         while self._context.execute_pending_job():
             self._check(order.wall)
@@ -202,30 +242,8 @@ class Engine:
         if described:
             short = self._is_short(order.memory)
             kind = frames.SHORT if short else frames.THROWN
-            raise RunFailed(kind, self._columns.restore(described))
+            raise RunFailed(kind, self._texts.columns.restore(described))
         return str(result)
-
-    def _rewrite(self, order: frames.RunOrder) -> Rewritten:
-        self._old = bool(order.flags & frames.ES5)
-        try:
-            made = self._means.rewriter.rewrite(order.text, "script", old=self._old)
-        except Refused as refused:
-            raise RunFailed(frames.THROWN, refused.at(order.first_line)) from None
-        self._columns.note(order.first_line, made.edits)
-        return made._replace(text=_pad(order.first_line, made.text))
-
-    def _rewrite_for_script(self, kind: str, text: str, line: float, old: bool) -> str:
-        """Return ``=``, names, a line feed and the text for ``eval`` and its like, else ``!``."""
-        first_line = int(line)  # the engine has one kind of numbers
-        try:
-            made = self._means.rewriter.rewrite(text, kind, old=bool(old) or self._old)
-        except Refused as refused:
-            return "!" + (refused.at(first_line) if first_line else refused.described)
-        except (_quickjs.JSException, MemoryError):  # its time ends as well, or its memory
-            return '!{"message":"the text is too large"}'
-        if first_line:
-            self._columns.note(first_line, made.edits)
-        return f"={made.names}\n{_pad(first_line or 1, made.text)}"
 
     def _check(self, wall: float) -> None:
         reason = self._interrupts.reason()

@@ -19,7 +19,9 @@ from typing import NamedTuple
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _SECCOMP_SET_MODE_FILTER, _FILTER_FLAG_TSYNC = 1, 1
 _NOBODY = 65534
-_M_ARENA_MAX = -8
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+_LARGE = 128 * 1024
+_KEPT = 512 * 1024
 _PROT_EXEC = 4
 
 _LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
@@ -93,11 +95,17 @@ def be_nobody() -> str:
     return "nobody"
 
 
-def use_one_arena() -> None:
-    """Keep glibc from reserving address space for each thread; other C libraries ignore it."""
+def bound_heap() -> None:
+    """Have glibc keep one heap and give back what large values took; other C libraries ignore it.
+
+    By itself it reserves address space for each thread, and once a large block was freed takes the
+    next ones from its heap, which then stays as large as it ever was.
+    """
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
         libc.mallopt(_M_ARENA_MAX, 1)
+        libc.mallopt(_M_MMAP_THRESHOLD, _LARGE)
+        libc.mallopt(_M_TRIM_THRESHOLD, _KEPT)
 
 
 def die_with(parent: int) -> None:

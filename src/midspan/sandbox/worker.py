@@ -74,12 +74,15 @@ class Worker:
         while True:
             if len(self._spares) < _SPARES and not self._buffer and not self._poll.poll(0):
                 self._spares.append(self._build())
-                continue
-            tag, body = self._receive()
-            if tag == frames.RUN:
-                self._answer(frames.unpack_run(body))
-            elif tag == frames.RESET:
-                self._shared = None
+            else:
+                self._take_part(*self._receive())
+
+    def _take_part(self, tag: bytes, body: bytes) -> None:
+        """Do what one message wants; in a function of its own, so that the message goes with it."""
+        if tag == frames.RUN:
+            self._answer(frames.unpack_run(body))
+        elif tag == frames.RESET:
+            self._shared = None
 
     def send(self, tag: bytes, body: bytes) -> None:
         """Send one message whole."""
@@ -171,7 +174,7 @@ def main(descriptor: int) -> None:
     """Take the set-up from the socket, lock down, serve; the process ends in here."""
     _, body = frames.read_frame(lambda size: read_exactly(descriptor, size), 1 << 32)
     setup = frames.unpack_setup(body)
-    lockdown.use_one_arena()
+    lockdown.bound_heap()
     user = lockdown.be_nobody()
     lockdown.die_with(setup.parent)
     ended = _thread.allocate_lock()

@@ -163,6 +163,20 @@ def test_a_worker_that_has_grown_is_recycled() -> None:
         wait_for(lambda: pool.stats().recycled == 1)
 
 
+def test_what_a_session_held_is_given_back_at_its_end() -> None:
+    megabyte = 2**20
+    prelude = Script("prelude", "globalThis.call = function (n) { return __host(n, []); };")
+    with SandboxPool(size=1, prelude=[prelude]) as pool:
+        with pool.session(nothing) as session:
+            run(session)
+            worker = psutil.Process(session.worker_pid)
+        before = worker.memory_info().rss
+        for _ in range(20):
+            with pool.session(nothing) as session:
+                assert run(session, f"kept = new Uint8Array({megabyte}).fill(1); kept[9]") == 1
+        wait_for(lambda: worker.memory_info().rss - before < 5 * megabyte)
+
+
 def test_close_leaves_no_process_and_no_thread() -> None:
     before = {child.pid for child in psutil.Process().children()}
     pool = SandboxPool(size=2)
