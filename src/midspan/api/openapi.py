@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import orjson
 from msgspec import Struct
 
 from midspan.api.description import (
@@ -96,8 +97,11 @@ class Seen(Struct, frozen=True, kw_only=True):
     """The only API of Scripted REST that is wanted, like ``x_acme/orders``; empty: everything."""
 
 
-def document(routes: Iterable[Route], seen: Seen, release: str) -> dict[str, Any]:
-    """Return the document; ``release`` is the version of the product."""
+def document(routes: Iterable[Route], seen: Seen, release: str) -> Iterator[bytes]:
+    """Yield the document as JSON, piece by piece; ``release`` is the version of the product.
+
+    As objects the whole of it would take thirty megabytes, as text it has five.
+    """
     return _Maker(seen).document(
         sorted(routes, key=lambda route: (route.path, route.name)), release
     )
@@ -116,9 +120,9 @@ class _Maker:
         self._rights = self._all_rights()
         self._parameters: dict[str, Parameter] = {}
         self._responses: dict[str, Any] = {}
-        self._paths: dict[str, dict[str, Any]] = {}
+        self._paths: dict[str, dict[str, bytes]] = {}
 
-    def document(self, routes: Iterable[Route], release: str) -> dict[str, Any]:
+    def document(self, routes: Iterable[Route], release: str) -> Iterator[bytes]:
         for route in routes:
             described = route.description
             if described is None or not self._wants(route, described):
@@ -132,8 +136,7 @@ class _Maker:
                             self._add(route, described, name)
                 case Each.SERVICE:
                     self._services()
-        paths = {path: _in_order(self._paths[path]) for path in sorted(self._paths)}
-        return {
+        head = {
             "openapi": "3.1.0",
             "info": {
                 "title": self._title(),
@@ -143,9 +146,14 @@ class _Maker:
             },
             "servers": [{"url": "/"}],
             "security": _ANY_OF_THEM,
-            "paths": paths,
-            "components": self._components(),
         }
+        yield orjson.dumps(head)[:-1]
+        yield b',"paths":'
+        yield from _joined((path, _operations(self._paths[path])) for path in sorted(self._paths))
+        yield b',"components":{"schemas":'
+        yield from _joined(self._schemas())
+        yield b"," + orjson.dumps(self._components())[1:]
+        yield b"}"
 
     def _wants(self, route: Route, described: Description) -> bool:
         other = route.path.startswith("/api/now/") and api_version(route.path) != self._seen.version
@@ -193,7 +201,7 @@ class _Maker:
                     "content": _content(described.body.schema, described.body.media, table),
                 }
             operation["responses"] = self._answers(route, described, table)
-            item[method.lower()] = operation
+            item[method.lower()] = orjson.dumps(operation)
 
     def _parameter(self, parameter: Parameter) -> dict[str, Any]:
         """Return a reference where another route has the very same parameter."""
@@ -230,18 +238,22 @@ class _Maker:
         for written, resource in found:
             # Paths that differ in the names of their segments alone are one path.
             path = shapes.setdefault(_SEGMENT.sub("{}", written), _own_names(written))
-            operation = _service(path, resource)
+            operation = orjson.dumps(_service(path, resource))
             self._paths.setdefault(path, {}).setdefault(resource.method.lower(), operation)
 
-    def _components(self) -> dict[str, Any]:
+    def _schemas(self) -> Iterator[tuple[str, bytes]]:
+        for name, schema in sorted({**VALUES, "Error": _ERROR}.items()):
+            yield name, orjson.dumps(schema)
         readable = frozenset(name for name, rights in self._rights.items() if rights.read)
         schemas = TableSchemas(self._seen.snapshot.dictionary, self._seen.access, readable)
         for name, rights in self._wanted():
             if rights.read or rights.create:
-                schemas.add(self._seen.snapshot.dictionary.table(name), rights)
-        found = {**VALUES, "Error": _ERROR, **schemas.found}
+                made = schemas.of(self._seen.snapshot.dictionary.table(name), rights)
+                yield from ((each, orjson.dumps(schema)) for each, schema in made)
+
+    def _components(self) -> dict[str, Any]:
+        """Return all but the schemas."""
         return {
-            "schemas": {name: found[name] for name in sorted(found)},
             "responses": {name: self._responses[name] for name in sorted(self._responses)},
             "parameters": {
                 name: _as_parameter(self._parameters[name]) for name in sorted(self._parameters)
@@ -386,5 +398,15 @@ def _as_parameter(parameter: Parameter) -> dict[str, Any]:
     return found
 
 
-def _in_order(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {method.lower(): item[method.lower()] for method in _METHODS if method.lower() in item}
+def _operations(item: Mapping[str, bytes]) -> bytes:
+    known = ((method.lower(), item.get(method.lower())) for method in _METHODS)
+    return b"".join(_joined((method, made) for method, made in known if made is not None))
+
+
+def _joined(members: Iterable[tuple[str, bytes]]) -> Iterator[bytes]:
+    """Yield a JSON object whose values are JSON already."""
+    before = b"{"
+    for name, value in members:
+        yield before + orjson.dumps(name) + b":" + value
+        before = b","
+    yield b"{}" if before == b"{" else b"}"

@@ -11,8 +11,6 @@ import zlib
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 
-import orjson
-
 from midspan.api.description import Answer, Description, query
 from midspan.api.errors import NotAcceptable
 from midspan.api.negotiation import preferred
@@ -45,7 +43,7 @@ class OpenApi:
     def __init__(self, routes: Callable[[], Iterable[Route]]) -> None:
         self.all_routes = routes
         self.making = threading.Lock()
-        """Held while a document is made: it takes tens of megabytes until it is compressed."""
+        """Held while a document is made: it takes megabytes until it is compressed."""
 
     def routes(self) -> tuple[Route, ...]:
         """Return the route of the document in all its versions."""
@@ -118,6 +116,8 @@ class _Shelf:
             tables=tables,
             service=service,
         )
+        packing = zlib.compressobj(level=1)
         with self._surface.making:
             made = document(self._surface.all_routes(), seen, __version__)
-            return zlib.compress(orjson.dumps(made), level=1)
+            parts = [packing.compress(piece) for piece in made]
+        return b"".join([*parts, packing.flush()])

@@ -107,23 +107,28 @@ def rights_of(access: Access, table: Table) -> TableRights:
 
 
 class TableSchemas:
-    """Makes the schemas of tables, and keeps the lists of choices that they refer to."""
+    """Makes the schemas of tables, and the lists of choices that they refer to."""
 
     def __init__(self, dictionary: Dictionary, access: Access, readable: frozenset[str]) -> None:
         self._dictionary = dictionary
         self._access = access
         self._readable = readable
         self._choices: dict[tuple[object, ...], str] = {}
-        self.found: dict[str, Schema] = {}
+        self._new_choices: list[tuple[str, Schema]] = []
 
-    def add(self, table: Table, rights: TableRights) -> None:
-        """Make what is answered of a table, what may be sent to it, and what makes a record."""
-        self.found[table.name] = self._shown(table, rights)
+    def of(self, table: Table, rights: TableRights) -> Iterator[tuple[str, Schema]]:
+        """Yield by name what is answered of a table, what may be sent, what makes a record.
+
+        After them come the lists of choices to which no table before has referred.
+        """
+        yield table.name, self._shown(table, rights)
         writable = self._writable(table, "write") if rights.write else []
         if rights.write:
-            self.found[f"{table.name}.input"] = self._given(table, writable)
+            yield f"{table.name}.input", self._given(table, writable)
         if rights.create:
-            self.found[f"{table.name}.new"] = self._new(table, writable)
+            yield f"{table.name}.new", self._new(table, writable if rights.write else None)
+        yield from self._new_choices
+        self._new_choices.clear()
 
     def _shown(self, table: Table, rights: TableRights) -> Schema:
         properties = {
@@ -148,10 +153,13 @@ class TableSchemas:
         }
         return {"title": table.label, "type": "object", "properties": properties}
 
-    def _new(self, table: Table, writable: list[Field]) -> Schema:
-        """Return what makes a record: mostly what changes one, with the mandatory fields."""
+    def _new(self, table: Table, writable: list[Field] | None) -> Schema:
+        """Return what makes a record: mostly what changes one, with the mandatory fields.
+
+        ``writable`` are the fields of the schema for changes, None where there is none.
+        """
         fields = self._writable(table, "create")
-        if fields == writable and f"{table.name}.input" in self.found:
+        if fields == writable:
             found: dict[str, Any] = {"allOf": [{"$ref": f"{REF}{table.name}.input"}]}
         else:
             found = self._given(table, fields)
@@ -194,11 +202,11 @@ class TableSchemas:
     def _choices_of(self, table: Table, field: Field) -> str:
         """Return the address of a list of choices; fields with the same one share it."""
         entries = tuple(dict.fromkeys((each.value, each.label) for each in field.choices))
-        name = self._choices.setdefault(entries, f"choices.{table.name}.{field.name}")
-        if name not in self.found:
-            self.found[name] = {
-                "oneOf": [{"const": value, "title": label} for value, label in _distinct(entries)]
-            }
+        name = self._choices.get(entries)
+        if name is None:
+            name = self._choices[entries] = f"choices.{table.name}.{field.name}"
+            values = [{"const": value, "title": label} for value, label in _distinct(entries)]
+            self._new_choices.append((name, {"oneOf": values}))
         return REF + name
 
 
