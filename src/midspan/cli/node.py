@@ -28,7 +28,7 @@ from midspan.cli.address import is_loopback
 from midspan.cli.gate import Gate
 from midspan.cli.listener import Tls, listen, make_server, until_first
 from midspan.cli.lock import locked
-from midspan.cli.memory import bound_heaps
+from midspan.cli.memory import HeapKeeper, bound_heaps
 from midspan.instance import Instance
 from midspan.kernel.clock import SystemClock
 from midspan.kernel.errors import InvalidRequest, InvalidValue
@@ -182,16 +182,19 @@ async def _run(options: NodeOptions, instance: Instance, listener: socket.socket
         loop.add_signal_handler(number, stopping.set)
     url = _url(options, listener)
     gate = Gate(instance.application(secure=options.tls is not None))
+    heaps = HeapKeeper()
     run, stop = make_server(options.server, gate, listener, options.tls)
     serving = asyncio.ensure_future(run())
     await until_first(gate.ready.wait(), serving)
     if gate.ready.is_set():
         _say_ready(url, options.ca)
         await asyncio.to_thread(instance.start_work)
+        heaps.start()
         await until_first(stopping.wait(), serving)
     instance.ecc.signal.close()  # agents that wait for work are answered now
     if not await gate.drain(GRACE):
         log.warning("requests were cut off", extra={"after_seconds": GRACE})
+    heaps.stop()
     stop()
     await serving
 
