@@ -224,7 +224,13 @@ class Caller:
 
 
 def served_siege(
-    seed: int, numbers: range, clients: int = 1, database: str = "", *, only: str = ""
+    seed: int,
+    numbers: range,
+    clients: int = 1,
+    database: str = "",
+    *,
+    only: str = "",
+    late: float = 0,
 ) -> tuple[Tally, list[str]]:
     """Send attacks to a served instance; return their tally, and lines on time and memory."""
     with tempfile.TemporaryDirectory(prefix="midspan-siege-") as folder:
@@ -236,7 +242,7 @@ def served_siege(
             instance.close()
         options = ("--behind-proxy", *(("--database", database) if database else ()))
         with fortress() as app, outpost(Path(folder), *options) as server:
-            siege = Siege(app, seed)
+            siege = Siege(app, seed, late=late)
             _volley(siege, server, iter(range(-200, 0)))  # what an idle instance has loaded
             siege.tally = Tally()
             began = time.perf_counter()
@@ -250,8 +256,10 @@ def served_siege(
                     thread.start()
                 for thread in threads:
                     thread.join()
+            siege.tally.peak = watch.peak - watch.idle
             took = f"{time.perf_counter() - began:.0f} s, seed {seed}, {clients} at a time"
-            return siege.tally, [took, *watch.lines()]
+            load = "load of the machine: {:.1f}, {:.1f}, {:.1f}".format(*os.getloadavg())
+            return siege.tally, [f"{took}; {load}", *watch.lines()]
 
 
 _NEXT = threading.Lock()

@@ -2,7 +2,8 @@
 
 That is: an answer 500, an exception, success for somebody who did not sign in, and texts that
 whoever gets the answer may not read. ``make fuzz`` runs 100,000 and prints a tally;
-``make fuzz ARGS='5000 --seed 7'`` others.
+``make fuzz ARGS='5000 --seed 7'`` others. An answer that takes more than 2 s fails it, too, and
+with ``--served`` a server that takes more than 50 MB above what it has when idle.
 """
 
 from __future__ import annotations
@@ -72,13 +73,26 @@ class Tally:
     problems: list[str] = field(default_factory=list)
     slowest: float = 0.0
     slowest_of: str = ""
+    late: int = 0
+    """Answers that took longer than the limit."""
+    peak: int = 0
+    """Bytes above those of an idle server; 0 where it is not a process of its own."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a siege must not reach; 0 is no limit."""
+
+    megabytes: float = 50
+    seconds: float = 2.0
 
 
 class Siege:
     """One instance under attack."""
 
-    def __init__(self, app: Application, seed: int) -> None:
+    def __init__(self, app: Application, seed: int, *, late: float = 0) -> None:
         self._app = app
+        self._late = late or float("inf")
         self._attacker = Attacker(targets_of(app), TABLES, seed)
         self._open = [
             (set(route.methods) | {"HEAD"}, re.compile(_pattern(route.path)))
@@ -111,6 +125,7 @@ class Siege:
         """Count an answer, and what is wrong with it."""
         if took > self.tally.slowest:
             self.tally.slowest, self.tally.slowest_of = took, _named(number, attack)
+        self.tally.late += took > self._late
         self.tally.statuses[status] += 1
         self.tally.kinds[attack.kind] += 1
         self.tally.users[attack.user] += 1
@@ -276,18 +291,28 @@ def main() -> int:
     parser.add_argument("--only", default="", help="send only attacks of one kind, as heavy")
     parser.add_argument("--served", action="store_true", help="attack a process over sockets")
     parser.add_argument("--clients", type=int, default=1, help="with --served: at the same time")
+    parser.add_argument(
+        "--limit-mb", type=float, default=50, help="with --served: most above idle; 0 is no limit"
+    )
+    parser.add_argument("--limit-s", type=float, default=2, help="longest answer; 0 is no limit")
     given = parser.parse_args()
+    bounds = Bounds(given.limit_mb, given.limit_s)
     logging.disable(logging.CRITICAL)
     numbers = range(given.first, given.first + given.count)
     if given.served:
         from outpost import served_siege  # type: ignore[import-not-found]  # noqa: PLC0415
 
         tally, lines = served_siege(
-            given.seed, numbers, given.clients, given.database, only=given.only
+            given.seed,
+            numbers,
+            given.clients,
+            given.database,
+            only=given.only,
+            late=bounds.seconds,
         )
-        return told(tally, lines)
+        return told(tally, lines, bounds)
     with fortress(given.database) as app, asyncio.Runner() as runner:
-        siege = Siege(app, given.seed)
+        siege = Siege(app, given.seed, late=bounds.seconds)
         runner.run(siege.run(range(200)))  # what an idle instance has loaded
         siege.tally = Tally()
         idle = psutil.Process().memory_info().rss
@@ -296,11 +321,12 @@ def main() -> int:
         took = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     memory = f"peak memory: {(peak - idle) / 2**20:.0f} MB above {idle / 2**20:.0f} MB idle"
-    return told(tally, [f"{took:.0f} s, seed {given.seed}", memory])
+    return told(tally, [f"{took:.0f} s, seed {given.seed}", memory], bounds)
 
 
-def told(tally: Tally, more: Sequence[str]) -> int:
+def told(tally: Tally, more: Sequence[str], bounds: Bounds) -> int:
     """Print a tally; return the status to exit with."""
+    broken = list(exceeded(tally, bounds))
     lines = [
         f"{sum(tally.statuses.values())} answers",
         "statuses: " + ", ".join(f"{s} {n}" for s, n in sorted(tally.statuses.items())),
@@ -310,9 +336,22 @@ def told(tally: Tally, more: Sequence[str]) -> int:
         f"slowest: {tally.slowest:.2f} s, {tally.slowest_of[:300]}",
         f"problems: {len(tally.problems)}",
         *tally.problems[:50],
+        *broken,
     ]
     sys.stdout.write("\n".join(lines) + "\n")
-    return 1 if tally.problems else 0
+    return 1 if tally.problems or broken else 0
+
+
+def exceeded(tally: Tally, bounds: Bounds) -> Iterator[str]:
+    """Yield which limits did not hold, and by how much."""
+    grown = tally.peak / 2**20
+    if 0 < bounds.megabytes < grown:
+        yield f"limit: {grown:.0f} MB above idle, at most {bounds.megabytes:g} are wanted"
+    if 0 < bounds.seconds < tally.slowest:
+        yield (
+            f"limit: {tally.late} answers took more than {bounds.seconds:g} s,"
+            f" the slowest {tally.slowest:.2f} s"
+        )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,18 @@ from midspan.api import Application, Public, Request, Response, Route, Router, S
 from midspan.security import SYSTEM
 
 from .hostile import RECORD, TRICKS, Attack, Attacker
-from .siege import ADMIN, CANARY, TABLES, Siege, fortress, targets_of
+from .siege import (
+    ADMIN,
+    CANARY,
+    TABLES,
+    Bounds,
+    Siege,
+    Tally,
+    exceeded,
+    fortress,
+    targets_of,
+    told,
+)
 
 COUNT = 3_000
 
@@ -102,3 +113,18 @@ def test_it_sees_what_must_not_happen(
     attack = Attack(kind="values", user=user, method="GET", path=path)
     status, body = asyncio.run(siege.send(attack))
     assert any(problem in found for found in siege.problems(attack, status, body))
+
+
+def test_a_siege_fails_on_its_limits(app: Application, capsys: pytest.CaptureFixture[str]) -> None:
+    siege = Siege(app, seed=1, late=0.5)
+    attack = Attack(kind="values", user="admin", method="GET", path=b"/")
+    for took in (0.4, 0.6, 3.0):
+        siege.judge(1, attack, 200, b"", took)
+    siege.tally.peak = 60 * 2**20
+    assert told(siege.tally, [], Bounds(seconds=0.5)) == 1
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "limit: 60 MB above idle, at most 50 are wanted",
+        "limit: 2 answers took more than 0.5 s, the slowest 3.00 s",
+    ]
+    assert told(siege.tally, [], Bounds(0, 0)) == 0
+    assert not list(exceeded(Tally(), Bounds()))
