@@ -18,6 +18,7 @@ from msgspec import Struct
 from midspan.api.app import Lane
 from midspan.api.description import Answer, Description, Each, segment
 from midspan.api.errors import (
+    UNREADABLE,
     MethodNotSupported,
     NotAcceptable,
     UnknownPath,
@@ -29,7 +30,7 @@ from midspan.api.router import HandlerDecides, Route, Router
 from midspan.formats import lenient_json, xml
 from midspan.kernel.errors import MidspanError, NotAuthenticated, NotAuthorized
 from midspan.kernel.telemetry import redact
-from midspan.sandbox import Limits, SandboxUnavailable, ScriptError
+from midspan.sandbox import Limits, SandboxUnavailable, ScriptError, ScriptMemoryExceeded
 from midspan.scripting import PerWrite, RestReply, RestRequest, ScriptRunner, serve
 from midspan.scripting.services import METHODS, SERVICES, Match, Resource, is_admitted
 
@@ -39,6 +40,7 @@ _TOLD = (*METHODS, "OPTIONS", "TRACE")
 _BODILESS = frozenset({204, 304})
 _log = logging.getLogger("midspan.script")
 _FORM = "application/x-www-form-urlencoded"
+_LARGE = 1024 * 1024
 _TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OWN_HEADERS = frozenset(
@@ -137,7 +139,7 @@ class ScriptedRest:
         except SandboxUnavailable:
             raise
         except ScriptError as error:
-            return _failure(error, media)
+            return _failure(error, media, len(request.body))
 
     def _unknown(self, request: Request, match: Match) -> MidspanError:
         """Only somebody signed in learns what there is."""
@@ -280,9 +282,18 @@ def _response(reply: RestReply, media: Media) -> Response:
     return Response(reply.status, _encode({"result": reply.value}, media), media.header, headers)
 
 
-def _failure(error: ScriptError, media: Media) -> Response:
-    """A script that ended with an exception: its text, and the script with the line."""
+def _failure(error: ScriptError, media: Media, size: int) -> Response:
+    """A script that ended with an exception: its text, and the script with the line.
+
+    Memory that ran out over a body of much ``size`` is the matter of whoever sent it.
+    """
     _log.error("%s", error, extra={"script": error.script, "line": error.line})
+    if isinstance(error, ScriptMemoryExceeded) and size > _LARGE:
+        detail = (
+            f"The script ran out of memory with a body of {size} bytes; send the data in several"
+            " requests."
+        )
+        return _error(413, UNREADABLE, detail, media, {})
     return _error(500, redact(error.message), error.detail or "", media, {})
 
 

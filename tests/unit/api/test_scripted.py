@@ -400,6 +400,20 @@ def test_a_script_out_of_bounds_harms_nobody_else(acme: Acme, body: str) -> None
     assert acme.ask(good).status_code == 200
 
 
+def test_a_body_for_which_the_memory_of_a_script_does_not_do_is_too_large(acme: Acme) -> None:
+    body = "var all = []; while (true) all.push(request.body.dataString + all.length);"
+    path = acme.serve(body, "POST")
+    headers = {"content-type": "application/json"}
+    answers = [
+        acme.ask(path, "POST", content=b'"' + b"x" * size + b'"', headers=headers)
+        for size in (10, 1_100_000)
+    ]
+    assert [answer.status_code for answer in answers] == [500, 413]
+    error = answers[1].json()["error"]
+    assert error["message"] == "Exception while reading request"
+    assert "with a body of 1100002 bytes" in error["detail"]
+
+
 def test_no_state_survives_a_request(acme: Acme) -> None:
     path = acme.serve("leak = typeof leak === 'undefined' ? 1 : leak + 1; return leak;")
     assert [acme.ask(path).json()["result"] for _ in range(3)] == [1, 1, 1]
