@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from msgspec import Struct
@@ -81,6 +81,8 @@ SECURITY: Mapping[str, Mapping[str, object]] = {
     },
 }
 """How somebody proves who he is."""
+_TABLE = "\ue000"
+"""Stands for the name of a table, so that what all tables have is made once."""
 _ANY_OF_THEM: list[dict[str, list[str]]] = [{name: []} for name in SECURITY]
 
 
@@ -112,6 +114,17 @@ def admits(route: Route, access: Access) -> bool:
     return not isinstance(route.access, Role) or access.actor.has_role(route.access.name)
 
 
+class _Operation(NamedTuple):
+    """What a method of a path does, as JSON, and the table whose name it wants."""
+
+    text: bytes
+    table: str = ""
+
+    def named(self) -> bytes:
+        """Return it with that name."""
+        return self.text.replace(_TABLE.encode(), self.table.encode())
+
+
 class _Maker:
     """Collects the paths and the components that they refer to."""
 
@@ -120,7 +133,7 @@ class _Maker:
         self._rights = self._all_rights()
         self._parameters: dict[str, Parameter] = {}
         self._responses: dict[str, Any] = {}
-        self._paths: dict[str, dict[str, bytes]] = {}
+        self._paths: dict[str, dict[str, _Operation]] = {}
 
     def document(self, routes: Iterable[Route], release: str) -> Iterator[bytes]:
         for route in routes:
@@ -129,11 +142,12 @@ class _Maker:
                 continue
             match described.each:
                 case Each.NOTHING:
-                    self._add(route, described, "")
+                    self._add(route, self._operations(route, described, ""), "")
                 case Each.TABLE:
+                    made = self._operations(route, described, _TABLE)
                     for name, rights in self._wanted():
                         if rights.allows(described.right):
-                            self._add(route, described, name)
+                            self._add(route, made, name)
                 case Each.SERVICE:
                     self._services()
         head = {
@@ -149,7 +163,7 @@ class _Maker:
         }
         yield orjson.dumps(head)[:-1]
         yield b',"paths":'
-        yield from _joined((path, _operations(self._paths[path])) for path in sorted(self._paths))
+        yield from _joined((path, _in_order(self._paths[path])) for path in sorted(self._paths))
         yield b',"components":{"schemas":'
         yield from _joined(self._schemas())
         yield b"," + orjson.dumps(self._components())[1:]
@@ -176,9 +190,15 @@ class _Maker:
             if self._seen.tables is None or name in self._seen.tables:
                 yield name, rights
 
-    def _add(self, route: Route, described: Description, table: str) -> None:
+    def _add(self, route: Route, made: Mapping[str, bytes], table: str) -> None:
         path = _SEGMENT.sub(lambda found: _segment(found, table), route.path)
         item = self._paths.setdefault(path, {})
+        for method, text in made.items():
+            item[method] = _Operation(text, table)
+
+    def _operations(self, route: Route, described: Description, table: str) -> dict[str, bytes]:
+        """Return what each method does, by its name in small letters."""
+        made = {}
         for method in route.methods:
             operation: dict[str, Any] = {
                 "operationId": _operation_id(route, method, table),
@@ -201,7 +221,8 @@ class _Maker:
                     "content": _content(described.body.schema, described.body.media, table),
                 }
             operation["responses"] = self._answers(route, described, table)
-            item[method.lower()] = orjson.dumps(operation)
+            made[method.lower()] = orjson.dumps(operation)
+        return made
 
     def _parameter(self, parameter: Parameter) -> dict[str, Any]:
         """Return a reference where another route has the very same parameter."""
@@ -238,7 +259,7 @@ class _Maker:
         for written, resource in found:
             # Paths that differ in the names of their segments alone are one path.
             path = shapes.setdefault(_SEGMENT.sub("{}", written), _own_names(written))
-            operation = orjson.dumps(_service(path, resource))
+            operation = _Operation(orjson.dumps(_service(path, resource)))
             self._paths.setdefault(path, {}).setdefault(resource.method.lower(), operation)
 
     def _schemas(self) -> Iterator[tuple[str, bytes]]:
@@ -398,9 +419,9 @@ def _as_parameter(parameter: Parameter) -> dict[str, Any]:
     return found
 
 
-def _operations(item: Mapping[str, bytes]) -> bytes:
-    known = ((method.lower(), item.get(method.lower())) for method in _METHODS)
-    return b"".join(_joined((method, made) for method, made in known if made is not None))
+def _in_order(item: Mapping[str, _Operation]) -> bytes:
+    methods = (method.lower() for method in _METHODS)
+    return b"".join(_joined((name, item[name].named()) for name in methods if name in item))
 
 
 def _joined(members: Iterable[tuple[str, bytes]]) -> Iterator[bytes]:
