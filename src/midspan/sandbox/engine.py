@@ -231,7 +231,7 @@ class Engine:
 
     def _evaluate(self, order: frames.RunOrder) -> str:
         source = self._texts.of(order)
-        failed = self._run(source.text, order.variables.decode(), source.names)
+        failed = self._run(source.text, str(order.variables, "utf-8"), source.names)
         while self._context.execute_pending_job():
             self._check(order.wall)
         if self._interrupts.stopped:

@@ -27,6 +27,7 @@ _HEADER = Struct("!cI")
 _RUN = Struct("!BIddQII")
 _USAGE = Struct("!dQ")
 _INIT = Struct("!QIIII")
+_SMALL = 64 * 1024
 HEADER_SIZE = _HEADER.size
 
 
@@ -40,7 +41,7 @@ class RunOrder(NamedTuple):
     memory: int
     stack: int
     text: str
-    variables: bytes
+    variables: bytes | memoryview
 
 
 class Usage(NamedTuple):
@@ -65,9 +66,10 @@ class Setup(NamedTuple):
     prelude: list[tuple[int, str]]
 
 
-def frame(tag: bytes, body: bytes) -> bytes:
-    """Return the message as it goes over the socket."""
-    return _HEADER.pack(tag, len(body)) + body
+def pieces(tag: bytes, body: bytes) -> tuple[bytes, ...]:
+    """Return the message as it goes over the socket; a large body is not copied for that."""
+    header = _HEADER.pack(tag, len(body))
+    return (header + body,) if len(body) <= _SMALL else (header, body)
 
 
 def read_frame(read: Callable[[int], bytes], limit: int) -> tuple[bytes, bytes]:
@@ -85,7 +87,7 @@ def read_frame(read: Callable[[int], bytes], limit: int) -> tuple[bytes, bytes]:
 def pack_run(order: RunOrder) -> bytes:
     """Return the body of a RUN message."""
     text = order.text.encode()
-    return _RUN.pack(*order[:6], len(text)) + text + order.variables
+    return b"".join((_RUN.pack(*order[:6], len(text)), text, order.variables))
 
 
 def unpack_run(body: bytes) -> RunOrder:
@@ -94,7 +96,7 @@ def unpack_run(body: bytes) -> RunOrder:
     end = _RUN.size + length
     flags, first_line, wall, cpu, memory, stack = numbers
     text = body[_RUN.size : end].decode()
-    return RunOrder(flags, first_line, wall, cpu, memory, stack, text, body[end:])
+    return RunOrder(flags, first_line, wall, cpu, memory, stack, text, memoryview(body)[end:])
 
 
 def pack_outcome(usage: Usage, text: bytes) -> bytes:

@@ -133,7 +133,8 @@ class WorkerProcess:
             WorkerGone: the process has ended.
         """
         try:
-            self._socket.sendall(frames.frame(tag, body))
+            for piece in frames.pieces(tag, body):
+                self._socket.sendall(piece)
         except OSError as error:
             raise WorkerGone(str(error)) from error
 
@@ -179,7 +180,8 @@ class WorkerProcess:
             if not data:
                 raise ValueError("the connection was closed")
             buffer += data
-        data = bytes(buffer[:size])
+        with memoryview(buffer) as view, view[:size] as wanted:
+            data = bytes(wanted)
         del buffer[:size]
         return data
 

@@ -86,9 +86,10 @@ class Worker:
 
     def send(self, tag: bytes, body: bytes) -> None:
         """Send one message whole."""
-        rest = memoryview(frames.frame(tag, body))
-        while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
+        for piece in frames.pieces(tag, body):
+            rest = memoryview(piece)
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
 
     def _build(self) -> Engine:
         former = self._interrupts.suspend()
@@ -149,18 +150,19 @@ class Worker:
         # Mostly one system call brings a whole message: its header asks first, its body finds it.
         data = self._buffer or os.read(self._descriptor, _CHUNK)
         if len(data) < size:
-            data += read_exactly(self._descriptor, size - len(data))
+            data = read_exactly(self._descriptor, size, data)
         self._buffer = data[size:]
         return data[:size]
 
 
-def read_exactly(descriptor: int, size: int) -> bytes:
-    """Read ``size`` bytes.
+def read_exactly(descriptor: int, size: int, begun: bytes = b"") -> bytes:
+    """Read until there are ``size`` bytes with those that were read before.
 
     Raises:
         ParentGone: the socket was closed before.
     """
-    parts = []
+    parts = [begun]
+    size -= len(begun)
     while size:
         data = os.read(descriptor, min(size, _MIB))
         if not data:
