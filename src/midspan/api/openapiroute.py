@@ -111,7 +111,7 @@ class _Shelf:
 
         seen = Seen(
             snapshot=self._snapshot,
-            access=access,
+            access=access.apart(),
             version=version,
             tables=tables,
             service=service,

@@ -85,13 +85,10 @@ def to_object(element: etree._Element) -> JsonValue:
 
     Source: ``spec/scripting.md`` §1.4 and ``spec/rest-api.md`` §1.10.
     """
-    children = list(element.iterchildren("{*}*"))
-    if (
-        children
-        and _local(element.tag) == "request"
-        and all(_local(child.tag) == "entry" for child in children)
-    ):
-        entries = [_value_of(child) for child in children]
+    # A list of the children would be as large as their elements.
+    names = {_local(child.tag) for child in element.iterchildren("{*}*")}
+    if names == {"entry"} and _local(element.tag) == "request":
+        entries = [_value_of(child) for child in element.iterchildren("{*}*")]
         return entries[0] if len(entries) == 1 else entries
     return _value_of(element)
 
@@ -183,7 +180,7 @@ def _check_depth(root: etree._Element, max_depth: int) -> None:
     depth = 0
     for event, element in etree.iterwalk(root, events=("start", "end")):
         depth += 1 if event == "start" else -1
-        if len(element.attrib) > MAX_ATTRIBUTES:
+        if len(element.keys()) > MAX_ATTRIBUTES:
             raise XmlError(f"An XML element has more than {MAX_ATTRIBUTES} attributes")
         if depth > max_depth:
             raise XmlError(
@@ -197,7 +194,7 @@ def _local(tag: object) -> str:
 
 def _value_of(element: etree._Element) -> JsonValue:
     found: dict[str, JsonValue] = {
-        f"@{_local(name)}": str(value) for name, value in element.attrib.items()
+        f"@{_local(name)}": str(value) for name, value in element.items()
     }
     repeated: set[str] = set()
     text = element.text or ""

@@ -153,6 +153,15 @@ class Access:
         found._judge, found._plain = judge, self
         return found
 
+    def apart(self) -> Access:
+        """Return the same access with a memory of its own, for whoever asks about everything once.
+
+        What it remembers of all fields of all tables are some megabytes.
+        """
+        found = copy(self)
+        found._classes, found._tables, found._fields = {}, {}, {}
+        return found
+
     def settled(self, condition: Condition, table: str, within: Condition) -> Condition:
         """Return a condition from ``rows`` or ``class_rows`` with what scripts decide.
 
