@@ -168,6 +168,17 @@ def test_an_engine_table_is_only_read(documents: dict[str, dict[str, Any]]) -> N
     assert set(documents["admin"]["paths"]["/api/now/table/sys_audit"]) == {"get"}
 
 
+def test_what_is_asked_apart_is_not_remembered(instance: Instance) -> None:
+    access = access_of(instance, Actor(sys_id="e" * 32, user_name="e"))
+    known, apart = len(access._fields), access.apart()
+    table = instance.holder.current().dictionary.table("incident")
+    answers = {name: apart.field("incident", name, "read") for name in table.fields}
+    assert len(set(answers)) > 50
+    assert len(access._fields) == known
+    assert {name: access.field("incident", name, "read") for name in answers} == answers
+    assert len(access._fields) > known
+
+
 def test_versions_keep_their_paths(instance: Instance) -> None:
     found = made(instance, NOBODY, version="v1")
     below = {path for path in found["paths"] if path.startswith("/api/now/")}
