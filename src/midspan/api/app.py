@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
@@ -127,7 +127,9 @@ class Application:
         self._large = Lane(_LARGE_AT_ONCE, _LARGE_WAITING)
         self._writes = self._lane
         if parts.records.database.single_writer:
-            self._writes = WriteLane(parts.waiting, parts.clock, WRITE_PATIENCE)
+            self._writes = WriteLane(
+                parts.records.database, parts.waiting, parts.clock, WRITE_PATIENCE, _kind_of_write
+            )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event as ASGI defines it."""
@@ -237,9 +239,13 @@ class Application:
             answered = self._prompt(exchange, found.route, found.route.at_once)
             if answered is not None:
                 return answered
-        if exchange.request.sent_method in _BODILESS and not _is_async(found.route):
-            return await self._lane_of(found.route).run(self._at_once, exchange, found.route)
+        bodiless = exchange.request.sent_method in _BODILESS and not _is_async(found.route)
+        if bodiless and not found.route.one_write:
+            return await self._lane.run(self._at_once, exchange, found.route)
         await self._admit_promptly(exchange, found.route.access)
+        if bodiless:
+            check_csrf(exchange.request, page=found.route.page)
+            return await self._handled(exchange, found.route)
         return await self._with_body(exchange, found.route, receive)
 
     def _prompt(self, exchange: _Exchange, route: Route, handler: PromptHandler) -> Response | None:
@@ -280,13 +286,14 @@ class Application:
         check_csrf(exchange.request, page=route.page)
         if _is_async(route):
             return await cast(Awaitable[Response], route.handler(exchange.request))
-        lane = self._lane_of(route, len(exchange.request.body))
-        return cast(Response, await lane.run(route.handler, exchange.request))
+        return await self._handled(exchange, route)
 
-    def _lane_of(self, route: Route, size: int = 0) -> Lane:
-        if size > LARGE_BODY:
-            return self._large
-        return self._writes if route.one_write else self._lane
+    async def _handled(self, exchange: _Exchange, route: Route) -> Response:
+        """Run the handler in a thread."""
+        lane = self._writes if route.one_write else self._lane
+        if len(exchange.request.body) > LARGE_BODY:
+            lane = self._large
+        return cast(Response, await lane.run(route.handler, exchange.request))
 
     def _admit(self, exchange: _Exchange, access: Access) -> None:
         request = self._authenticator.admit(exchange.request, access)
@@ -375,6 +382,11 @@ def _raw_path(scope: Scope) -> bytes:
     if raw:
         return bytes(raw).partition(b"?")[0]
     return quote(scope["path"], safe="/%;").encode()
+
+
+def _kind_of_write(request: Request) -> Hashable:
+    """Return what writes have in common that take about as long."""
+    return request.method, request.arguments.get("table")
 
 
 def _is_async(route: Route) -> bool:

@@ -29,7 +29,7 @@ class KnownHeaders(Headers):
     """The headers of a request, decoded once: every stage asks for some."""
 
     def __init__(self, scope: Scope) -> None:
-        super().__init__(scope=scope)
+        super().__init__(raw=list(scope["headers"]))
         # The last one written wins, and of several with one name the first one counts.
         self._texts = {
             name.decode("latin-1"): text.decode("latin-1") for name, text in reversed(self.raw)

@@ -40,11 +40,8 @@ class RowShape(Struct, frozen=True, kw_only=True):
     fields: tuple[str, ...] | None = None
     display: Display = Display.VALUE
     links: bool = True
-
-    @property
-    def small(self) -> bool:
-        """Whether what follows from it is worth remembering; a list of names may be a megabyte."""
-        return self.fields is None or sum(map(len, self.fields)) <= _REMEMBERED
+    small: bool = True
+    """Whether what follows from it is worth remembering; a list of names may be a megabyte."""
 
 
 class ListRequest(Struct, frozen=True, kw_only=True):
@@ -88,6 +85,7 @@ def _shape(names: str, wanted: str, *, links: bool) -> RowShape:
         fields=fields or None,
         display=Display(wanted) if wanted in ("true", "all") else Display.VALUE,
         links=links,
+        small=len(names) <= _REMEMBERED,
     )
 
 

@@ -81,6 +81,7 @@ class RecordStore:
         self.writer = Writer(self)
         self.sql = Statements("midspan.records", "records", database.dialect)
         self._columns = lru_cache(maxsize=2048)(stored_columns)
+        self._asking = lru_cache(maxsize=1)(_query_hooks)
 
     @contextmanager
     def read(self, actor: Actor, *, enforce: bool = True) -> Iterator[RecordTransaction]:
@@ -113,20 +114,21 @@ class RecordStore:
         access = self._granted(actor, snapshot, now)
         if actor.trusted:
             return access
-        if any(hook.narrows(None, snapshot) for hook in self._query_hooks()):
-            narrowing = Narrowing(self, actor, snapshot, self._query_hooks(), transaction)
+        if self.narrows(None, snapshot):
+            hooks = self._asking(tuple(self.hooks))
+            narrowing = Narrowing(self, actor, snapshot, hooks, transaction)
             access = access.narrowed(narrowing.condition)
         if self.access_scripts is not None and snapshot.part(ACCESS).scripted:
             judging = Judging(self, self.access_scripts, actor, snapshot, transaction)
             access = access.judged(judging)
         return access
 
-    def narrows(self, table: str, snapshot: Snapshot) -> bool:
-        """Tell whether code of hooks decides which rows of a table people see."""
-        return any(hook.narrows(table, snapshot) for hook in self._query_hooks())
-
-    def _query_hooks(self) -> list[QueryHook]:
-        return [hook for hook in self.hooks if is_query_hook(hook)]
+    def narrows(self, table: str | None, snapshot: Snapshot) -> bool:
+        """Tell whether code of hooks decides which rows of a table, or of any, people see."""
+        for hook in self._asking(tuple(self.hooks)):  # noqa: SIM110 - a generator costs more than they do
+            if hook.narrows(table, snapshot):
+                return True
+        return False
 
     def _granted(self, actor: Actor, snapshot: Snapshot, now: datetime) -> Access:
         instant = now.replace(microsecond=0) if snapshot.derive(_asks_the_time) else _ANY_TIME
@@ -243,6 +245,10 @@ class RecordStore:
                 "ORDER BY sys_id FOR UPDATE",
                 (list(sys_ids),),
             )
+
+
+def _query_hooks(hooks: tuple[RecordHook, ...]) -> tuple[QueryHook, ...]:
+    return tuple(hook for hook in hooks if is_query_hook(hook))
 
 
 def _asks_the_time(snapshot: Snapshot) -> bool:

@@ -359,6 +359,7 @@ class RecordTransaction:
         if parts:
             if not self._touched:
                 self.database.after_commit(self.store.holder.refresh)
+                self.database.end_group()
             self._touched |= parts
             self._stale = True
 

@@ -7,7 +7,7 @@ from midspan.storage.compile import (
     compile_read,
 )
 from midspan.storage.copytext import decode_copy_line, encode_copy_line
-from midspan.storage.database import Database, Row, Transaction
+from midspan.storage.database import Database, Row, Transaction, WriteGroup
 from midspan.storage.ddl import complete_indexes, migrate, migration, physical_tables
 from midspan.storage.dialect import POSTGRESQL, SQLITE, Dialect
 from midspan.storage.groups import compile_aggregate
@@ -30,6 +30,7 @@ __all__ = [
     "Statement",
     "Statements",
     "Transaction",
+    "WriteGroup",
     "compile_aggregate",
     "compile_count",
     "compile_ids",

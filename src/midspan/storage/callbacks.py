@@ -23,6 +23,11 @@ class Callbacks:
         """Keep ``callback`` for a rollback."""
         self._rollback.append(callback)
 
+    def join(self, other: Callbacks) -> None:
+        """Take over the callbacks of a transaction whose outcome is that of this one."""
+        self._commit += other._commit
+        self._rollback += other._rollback
+
     def finish(self, *, committed: bool) -> None:
         """Run the callbacks; the data is safe by now, so a failing one is only logged."""
         for callback in self._commit if committed else self._rollback:

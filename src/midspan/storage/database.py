@@ -63,6 +63,19 @@ class Transaction(Protocol):
         """Call ``callback`` when this transaction was undone."""
         ...
 
+    def end_group(self) -> None:
+        """Let no other write be committed together with this one: it has to see this committed."""
+        ...
+
+
+class WriteGroup(Protocol):
+    """Write transactions that one commit makes durable."""
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether no other may join them."""
+        ...
+
 
 class Database(Protocol):
     """An open database; safe to use from many threads."""
@@ -93,6 +106,18 @@ class Database(Protocol):
 
         Raises:
             Unavailable: no connection, or no write lock, within the configured time.
+        """
+        ...
+
+    def together(self) -> AbstractContextManager[WriteGroup]:
+        """Let one commit at the end of the block make durable what this thread writes in it.
+
+        Each ``write`` in the block is undone by itself when it raises, and sees those before it;
+        readers see none of them yet. Where writers do not wait for each other each has its own
+        commit all the same.
+
+        Raises:
+            any error of the commit: nothing that was written in the block is kept.
         """
         ...
 

@@ -96,6 +96,15 @@ class PostgresTransaction:
         with self._connection.transaction():
             yield
 
+    def end_group(self) -> None:
+        """There is none."""
+
+
+class PostgresGroup:
+    """Nothing is grouped: writers do not wait for each other, and the server joins commits."""
+
+    is_over = False
+
 
 class PostgresDatabase:
     """A PostgreSQL database behind a connection pool."""
@@ -170,6 +179,11 @@ class PostgresDatabase:
                 committed = True
         finally:
             callbacks.finish(committed=committed)
+
+    @contextmanager
+    def together(self) -> Iterator[PostgresGroup]:
+        """Commit each write of the block by itself."""
+        yield PostgresGroup()
 
     def backup(self, path: str) -> None:
         """Write a custom-format dump with ``pg_dump``, which must be installed."""

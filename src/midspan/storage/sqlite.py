@@ -6,7 +6,7 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -34,8 +34,14 @@ class SqliteTransaction:
 
     dialect: Dialect = SQLITE
 
-    def __init__(self, connection: sqlite3.Connection, callbacks: Callbacks | None = None) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        callbacks: Callbacks | None = None,
+        group: SqliteGroup | None = None,
+    ) -> None:
         self._connection = connection
+        self._group = group
         self._callbacks = callbacks or Callbacks()
         self._depth = 0
         self.after_commit: Callable[[Callable[[], None]], None] = self._callbacks.after_commit
@@ -58,13 +64,19 @@ class SqliteTransaction:
 
     def execute(self, sql: str, params: Params = ()) -> int:
         """Run a statement; return the number of rows touched."""
-        with _translated():
+        try:
             return self._connection.execute(sql, params).rowcount
+        except sqlite3.IntegrityError as error:
+            _refuse_double(error)
+            raise
 
     def execute_many(self, sql: str, params: Iterable[Params]) -> None:
         """Run a statement for each set of parameters."""
-        with _translated():
+        try:
             self._connection.executemany(sql, params)
+        except sqlite3.IntegrityError as error:
+            _refuse_double(error)
+            raise
 
     def copy_blocks(self, table: str, columns: Sequence[str], blocks: Iterable[bytes]) -> int:
         """Load COPY text rows in one tight loop; a row's last line may span two blocks."""
@@ -96,6 +108,21 @@ class SqliteTransaction:
         finally:
             self._depth -= 1
 
+    def end_group(self) -> None:
+        """Let no other write be committed together with this one."""
+        if self._group is not None:
+            self._group.is_over = True
+
+
+class SqliteGroup:
+    """Write transactions of one thread with one commit; it begins with the first of them."""
+
+    def __init__(self) -> None:
+        self.callbacks = Callbacks()
+        self.commit = ExitStack()
+        self.is_begun = False
+        self.is_over = False
+
 
 class SqliteDatabase:
     """A database in one file.
@@ -124,6 +151,7 @@ class SqliteDatabase:
         self._timeout = lock_timeout.total_seconds()
         self._write_lock = threading.Lock()
         self._owner: int | None = None
+        self._grouped = threading.local()
         self._writer = self._connect(readonly=False)
         self._idle: deque[sqlite3.Connection] = deque()
         self._prompt: sqlite3.Connection | None = None
@@ -213,20 +241,66 @@ class SqliteDatabase:
     @contextmanager
     def write(self) -> Iterator[SqliteTransaction]:
         """Write alone; commits when the block ends, undoes everything when it raises."""
-        if self._owner == threading.get_ident():
+        me = threading.get_ident()
+        if self._owner == me:
             raise Conflict(
                 "A write transaction is already open in this thread",
                 hint="Pass the open transaction on instead of opening another.",
             )
-        callbacks = Callbacks()
+        callbacks, group = Callbacks(), self._group()
+        with self._member(group, callbacks) if group else self._committed(callbacks):
+            self._owner = me
+            try:
+                yield SqliteTransaction(self._writer, callbacks, group)
+            finally:
+                self._owner = None
+
+    @contextmanager
+    def together(self) -> Iterator[SqliteGroup]:
+        """Let what this thread writes in the block have one commit, at its end."""
+        group = SqliteGroup()
+        self._grouped.now = group
+        try:
+            with group.commit:
+                yield group
+        finally:
+            self._grouped.now = None
+
+    def _group(self) -> SqliteGroup | None:
+        return getattr(self._grouped, "now", None)
+
+    @contextmanager
+    def _member(self, group: SqliteGroup, callbacks: Callbacks) -> Iterator[None]:
+        """Write within the transaction of a group; what raises takes back its own writes alone."""
+        self.lives.check()
+        if not group.is_begun:
+            group.commit.enter_context(self._committed(group.callbacks))
+            group.is_begun = True
+        if not self._writer.in_transaction:
+            raise Unavailable("The database gave up the transaction", hint="Send it again.")
+        self._writer.execute("SAVEPOINT member")
+        try:
+            yield
+            self._writer.execute("RELEASE member")
+        except BaseException:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK TO member")
+                self._writer.execute("RELEASE member")
+            else:  # a full disk ends a transaction by itself; the commit of the others will fail
+                group.is_over = True
+            callbacks.finish(committed=False)
+            raise
+        group.callbacks.join(callbacks)
+
+    @contextmanager
+    def _committed(self, callbacks: Callbacks) -> Iterator[None]:
         committed = False
         self._lock_writes()
         try:
             self.lives.check()
-            self._owner = threading.get_ident()
             self._writer.execute("BEGIN IMMEDIATE")
             try:
-                yield SqliteTransaction(self._writer, callbacks)
+                yield
                 self._writer.execute("COMMIT")
                 committed = True
             except BaseException:
@@ -234,7 +308,6 @@ class SqliteDatabase:
                     self._writer.execute("ROLLBACK")
                 raise
         finally:
-            self._owner = None
             # Nobody is alone while a transaction is open, and nobody comes to be before its
             # callbacks, which belong to its life, have run.
             entered = self.lives.enter(self._timeout)
@@ -314,13 +387,6 @@ class SqliteDatabase:
             self._writer.close()
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.IntegrityError as error:
-        if "UNIQUE" in str(error):
-            raise DuplicateKey(
-                "A record with this value exists already", detail=str(error)
-            ) from error
-        raise
+def _refuse_double(error: sqlite3.IntegrityError) -> None:
+    if "UNIQUE" in str(error):
+        raise DuplicateKey("A record with this value exists already", detail=str(error)) from error
