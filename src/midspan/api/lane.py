@@ -186,6 +186,8 @@ class _Turn:
             return
         try:
             self._result = self._context.run(self._work)
+        except StopIteration as error:  # which no future takes
+            self.error = RuntimeError(f"work ended with {error!r}")
         except BaseException as error:
             self.error = error
 

@@ -196,16 +196,28 @@ class RecordStore:
 
         What is empty in all of them is left to the database: a wide table is mostly empty.
         """
+        if len(rows) == 1:
+            self._insert_row(database, table, rows[0])
+            return
         filled = {name for row in rows for name, text in row.items() if text}
         fields = [table.fields[name] for name in rows[0] if name in filled and name in table.fields]
         stored = [(field, kept) for field in fields if (kept := field.storage) is not Storage.NONE]
         dialect, bind = database.dialect, database.dialect.bind
         sql = _insert_sql(dialect.quote, table.physical, tuple(f.column for f, _ in stored))
         params = [tuple([bind(kept, row[field.name]) for field, kept in stored]) for row in rows]
-        if len(params) == 1:
-            database.execute(sql, params[0])
-        else:
-            database.execute_many(sql, params)
+        database.execute_many(sql, params)
+
+    @staticmethod
+    def _insert_row(database: Transaction, table: Table, row: Mapping[str, str]) -> None:
+        """Do as ``insert_rows`` in one pass; most writes leave single rows of several tables."""
+        dialect, known = database.dialect, table.fields
+        columns, params = [], []
+        for name, text in row.items():
+            if text and name in known and (kept := known[name].storage) is not Storage.NONE:
+                columns.append(known[name].column)
+                params.append(dialect.bind(kept, text))
+        sql = _insert_sql(dialect.quote, table.physical, tuple(columns))
+        database.execute(sql, params)
 
     def update_row(
         self, database: Transaction, table: Table, sys_id: str, values: Mapping[str, str]

@@ -130,17 +130,20 @@ def _add(name: str, column: str, field: Field, dialect: Dialect) -> str:
 def _indexes(dictionary: Dictionary, dialect: Dialect) -> Iterator[str]:
     seen: set[tuple[str, tuple[str, ...], bool]] = set()
     for table in dictionary:
-        for columns, unique in _wanted(table):
+        for columns, unique in _wanted(table, dialect):
             key = (table.physical, columns, unique)
             if key not in seen:
                 seen.add(key)
                 yield _index(table, columns, unique, dialect)
 
 
-def _wanted(table: Table) -> Iterator[tuple[tuple[str, ...], bool]]:
+def _wanted(table: Table, dialect: Dialect) -> Iterator[tuple[tuple[str, ...], bool]]:
     """Yield the indexed field names of one class, and whether the index is unique."""
     if table.hierarchy and table.strategy is Strategy.SINGLE and table.parent is None:
         yield ("sys_class_name", "sys_id"), False
+        if dialect.name == "sqlite" and "number" in table.own:
+            # SQLite does not weigh that a page is short: it would find the class and sort all of it.
+            yield ("sys_class_name", "number", "sys_id"), False
     for field in table.fields.values():
         if field.storage is Storage.NONE or field.name == "sys_id":
             continue

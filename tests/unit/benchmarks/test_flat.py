@@ -47,6 +47,12 @@ def test_copies_have_ids_and_numbers_of_their_own(flat: ModuleType) -> None:
 
 
 def test_the_report_gives_the_ratio(flat: ModuleType) -> None:
-    lines = flat.report([flat.Cost("sqlite", "one", 0.5, 0.6)], 1_000_000).splitlines()
-    assert lines[0] == "| database | request | ms at 10,000 | ms at 1,000,000 | ratio |"
-    assert lines[2] == "| sqlite | one | 0.50 | 0.60 | 1.20 |"
+    costs = [
+        flat.Cost("sqlite", "one", 0.5, 0.6),
+        flat.Cost("sqlite", "by offset", 0.5, 50.0, (5_000, 500_000)),
+    ]
+    lines = flat.report(costs, 1_000_000).splitlines()
+    head = "| database | request | ms at 10,000 | ms at 1,000,000 | ratio | µs a row passed over |"
+    assert lines[0] == head
+    assert lines[2] == "| sqlite | one | 0.50 | 0.60 | 1.20 |  |"
+    assert lines[3] == "| sqlite | by offset | 0.50 | 50.00 | 100.00 | 0.10 / 0.10 |"

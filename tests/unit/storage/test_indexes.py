@@ -35,6 +35,7 @@ def _fill(instance: Instance) -> None:
         {
             "sys_class_name": "incident",
             "sys_id": f"{n:032}",
+            "number": f"INC{n:07}",
             "caller_id": f"{n % 500:032}" if n else CALLER,
             "opened_at": datetime_text(day),
             "sys_updated_on": datetime_text(day),
@@ -66,6 +67,14 @@ def test_the_class_of_a_row_does_not_take_the_place_of_a_better_index(
 def test_pages_of_a_class_in_their_own_order_are_not_sorted(instance: Instance) -> None:
     found = explained(instance, "")
     assert "ix_task_sys_class_name_sys_i" in found or "task_pkey" in found
+    assert "TEMP B-TREE" not in found
+
+
+@pytest.mark.parametrize("query", ["ORDERBYnumber", "active!=true^ORDERBYnumber"])
+def test_pages_of_a_class_by_number_are_not_sorted(instance: Instance, query: str) -> None:
+    found = explained(instance, query)
+    sqlite = instance.database.dialect.name == "sqlite"
+    assert ("ix_task_sys_class_name_numb" if sqlite else "ix_task_number") in found
     assert "TEMP B-TREE" not in found
 
 
