@@ -97,10 +97,13 @@ class WriteLane(Lane):
         return cast(_Result, await turn.future)
 
     def close(self) -> None:
-        """Finish what runs and stop; what waits is given up."""
+        """Finish what runs and stop; what waits is refused."""
         super().close()
         while self._waiting:
-            self._waiting.popleft().future.cancel()
+            turn = self._waiting.popleft()
+            turn.error = Unavailable("The instance is stopping", hint="Try again in a moment.")
+            with suppress(RuntimeError):  # nobody is left in a loop that is closed
+                turn.tell()
 
     def _go_on(self) -> None:
         """Start the thread, behind whatever the loop can do now: that may be further writes."""

@@ -139,11 +139,7 @@ def _indexes(dictionary: Dictionary, dialect: Dialect) -> Iterator[str]:
 
 def _wanted(table: Table, dialect: Dialect) -> Iterator[tuple[tuple[str, ...], bool]]:
     """Yield the indexed field names of one class, and whether the index is unique."""
-    if table.hierarchy and table.strategy is Strategy.SINGLE and table.parent is None:
-        yield ("sys_class_name", "sys_id"), False
-        if dialect.name == "sqlite" and "number" in table.own:
-            # SQLite does not weigh that a page is short: it would find the class and sort all of it.
-            yield ("sys_class_name", "number", "sys_id"), False
+    yield from ((names, False) for names in _of_classes(table, dialect))
     for field in table.fields.values():
         if field.storage is Storage.NONE or field.name == "sys_id":
             continue
@@ -156,6 +152,16 @@ def _wanted(table: Table, dialect: Dialect) -> Iterator[tuple[tuple[str, ...], b
     for names in table.indexes:
         unique = names[0].startswith("!")
         yield (names[0].removeprefix("!"), *names[1:]), unique
+
+
+def _of_classes(table: Table, dialect: Dialect) -> Iterator[tuple[str, ...]]:
+    """Yield what finds the rows of one class where several are in a table, in order."""
+    if not table.hierarchy or table.strategy is not Strategy.SINGLE or table.parent is not None:
+        return
+    yield "sys_class_name", "sys_id"
+    if dialect.name == "sqlite" and "number" in table.own:
+        # SQLite does not weigh that a page is short: it would find the class and sort it all.
+        yield "sys_class_name", "number", "sys_id"
 
 
 def _index(table: Table, names: tuple[str, ...], unique: bool, dialect: Dialect) -> str:
