@@ -23,6 +23,9 @@ from midspan.sandbox.rewriter import Columns, Refused, Rewriter, Rewritten
 _HANDLER = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 _SPARE_MEMORY = 4 * 1024 * 1024
 _NEVER = float("inf")
+_NO_SIZE = 1 << 62
+_FIRST_COLLECTION = 1280 * 1024
+"""Twice what a context needs before its first script."""
 
 
 class RunFailed(Exception):
@@ -52,6 +55,9 @@ class Interrupts:
         self._update_stack_top = self._library.JS_UpdateStackTop
         self._update_stack_top.argtypes = [ctypes.c_void_p]
         self._update_stack_top.restype = None
+        self._collect_above = self._library.JS_SetGCThreshold
+        self._collect_above.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+        self._collect_above.restype = None
         self._handler = _HANDLER(self._over)
 
     def install(self, context: _quickjs.Context) -> int:
@@ -80,6 +86,10 @@ class Interrupts:
     def reset_stack(self, address: int) -> None:
         """Count the stack of the runtime at ``address`` from here."""
         self._update_stack_top(address)
+
+    def collect_above(self, address: int, size: int) -> None:
+        """Have the runtime at ``address`` look for garbage once it holds more than ``size`` bytes."""
+        self._collect_above(address, size)
 
     def bound(self, wall: float, cpu: float) -> tuple[float, float]:
         """Tighten the deadlines to seconds from now; return the former ones for ``restore``."""
@@ -192,6 +202,7 @@ class Engine:
         self._context.eval(
             "delete globalThis.raw; delete globalThis.stop; delete globalThis.rewrite"
         )
+        means.interrupts.collect_above(self._address, _NO_SIZE)  # nothing of it is garbage
         bootstrap = means.programs.function(self._context, 0)
         self._context.set("parts", bootstrap(*primitives, means.rewriter.is_active))
         names = ("host", "engine", "run", "finish", "report")
@@ -201,6 +212,7 @@ class Engine:
         self._context.eval("delete globalThis.parts")
         for number in range(1, len(setup.prelude)):
             means.programs.function(self._context, number)(host, engine)
+        means.interrupts.collect_above(self._address, _FIRST_COLLECTION)
 
     def run(self, order: frames.RunOrder) -> str:
         """Run one script and the microtasks it leaves; return its value as JSON, '' for undefined.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, TypeAlias
 
 from midspan.kernel.clock import Clock
@@ -85,18 +86,8 @@ class ScriptSession:
         self._views: Mapping[str, View] = {}
         self._served: dict[str, tuple[View, int, int]] = {}
         self._includes = IncludeCalls(unit, self._lend, self._running)
-        self._calls: dict[str, Callable[..., Any]] = {
-            **self._includes.calls(),
-            **RecordCalls(unit, self._lend).calls(),
-            **SystemCalls(unit, self._lend, self._running).calls(),
-            **EventCalls(self._lend).calls(),
-            "view.open": self._open_view,
-            "view.set": self._set_view,
-            "view.abort": self._abort_view,
-            "rest.open": _nothing,
-        }
-        for extension in extensions:
-            self._calls.update(extension(unit))
+        self._extensions = extensions
+        self._calls: Calls = {}
 
     def run(
         self,
@@ -158,11 +149,28 @@ class ScriptSession:
             yield transaction
 
     def _answer_call(self, name: str, arguments: list[JsonValue]) -> JsonValue | Script:
-        call = self._calls.get(name)
+        call = self._calls.get(name) or self._standing.get(name)
         if call is None:
             raise InvalidRequest(f"There is no host call {name!r}")
         value: JsonValue | Script = call(*arguments)
         return value
+
+    @cached_property
+    def _standing(self) -> Calls:
+        """The calls of every session; many scripts make none of them."""
+        calls: dict[str, Callable[..., Any]] = {
+            **self._includes.calls(),
+            **RecordCalls(self.unit, self._lend).calls(),
+            **SystemCalls(self.unit, self._lend, self._running).calls(),
+            **EventCalls(self._lend).calls(),
+            "view.open": self._open_view,
+            "view.set": self._set_view,
+            "view.abort": self._abort_view,
+            "rest.open": _nothing,
+        }
+        for extension in self._extensions:
+            calls.update(extension(self.unit))
+        return calls
 
     def _running(self) -> str:
         return self._names[-1] if self._names else ""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 _NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -31,7 +30,6 @@ def storable(value: Any) -> Any:
 def with_storable(call: Callable[..., Any]) -> Callable[..., Any]:
     """Return a host call that gets its arguments in storable form."""
 
-    @wraps(call)
     def cleaned(*arguments: Any) -> Any:
         return call(*(storable(argument) for argument in arguments))
 

@@ -1,6 +1,6 @@
 // What the other files share: captured built-ins, texts of values, descriptions of tables.
-const { apply: applyTo, get: reflectGet, set: reflectSet } = Reflect;
-const { create, defineProperty, defineProperties, freeze } = Object;
+const { apply: applyTo, get: reflectGet, set: reflectSet, ownKeys } = Reflect;
+const { create, defineProperty, defineProperties, freeze, getOwnPropertyDescriptor } = Object;
 const { isArray } = Array;
 const { parse: parseJson, stringify: toJsonText } = JSON;
 const hasOwn = Object.hasOwn;

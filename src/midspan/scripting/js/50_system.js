@@ -259,3 +259,20 @@ const gs = {
 };
 
 publish('gs', gs);
+
+// Methods that few scripts use are made when one asks for a name that gs itself does not have.
+// A maker gets the object that they go into.
+const rareMakers = [];
+
+function withRare(methods) {
+  for (let at = 0; at < rareMakers.length; at++) rareMakers[at](methods);
+  rareMakers.length = 0;
+  return methods;
+}
+
+Object.setPrototypeOf(gs, new Proxy({}, {
+  get: (methods, name) => (typeof name === 'symbol' ? methods[name] : withRare(methods)[name]),
+  has: (methods, name) => name in withRare(methods),
+  ownKeys: (methods) => ownKeys(withRare(methods)),
+  getOwnPropertyDescriptor: (methods, name) => getOwnPropertyDescriptor(withRare(methods), name),
+}));

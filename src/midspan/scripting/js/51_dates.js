@@ -19,24 +19,24 @@ function edge(side, unit, step) {
   return internalText((side === 'beginning' ? beginning : end)(start, unit));
 }
 
-function defineEdges(side) {
+function defineEdges(methods, side) {
   const far = side === 'beginning';
   for (const day of Object.keys(NAMED_DAYS)) {
-    gs[`${side}Of${day}`] = () => edge(side, 'day', NAMED_DAYS[day]);
+    methods[`${side}Of${day}`] = () => edge(side, 'day', NAMED_DAYS[day]);
   }
   for (const period of PERIODS) {
     const unit = period.toLowerCase();
     for (const which of Object.keys(RELATIVE)) {
-      gs[`${side}Of${which}${period}`] = () => edge(side, unit, RELATIVE[which]);
+      methods[`${side}Of${which}${period}`] = () => edge(side, unit, RELATIVE[which]);
     }
   }
   for (const [count, period] of LASTS) {
-    gs[`${side}OfLast${count}${period}s`] = () => edge(side, period.toLowerCase(), far ? -count : 0);
+    methods[`${side}OfLast${count}${period}s`] = () => edge(side, period.toLowerCase(), far ? -count : 0);
   }
-  gs[`${side}OfNext2Quarters`] = () => edge(side, 'quarter', far ? 0 : 2);
-  gs[`${side}OfOneYearAgo`] = () => edge(side, 'day', -365);
+  methods[`${side}OfNext2Quarters`] = () => edge(side, 'quarter', far ? 0 : 2);
+  methods[`${side}OfOneYearAgo`] = () => edge(side, 'day', -365);
   for (const period of ['Day', 'Week', 'Month', 'Year']) {
-    gs[`${side}Of${period}`] = (date) => periodAround(side, period.toLowerCase(), date);
+    methods[`${side}Of${period}`] = (date) => periodAround(side, period.toLowerCase(), date);
   }
 }
 
@@ -47,16 +47,16 @@ function periodAround(side, unit, date) {
   return dates.internalText(dates[side](ms, unit));
 }
 
-function defineAgo() {
+function defineAgo(methods) {
   for (const name of Object.keys(AGO)) {
     const unit = AGO[name];
     const at = (count) => {
       const { shifted, nowMs, whole } = part('dates');
       return shifted(nowMs(), unit, -whole(count));
     };
-    gs[name] = (count) => part('dates').internalText(at(count));
-    gs[`${name}Start`] = (count) => part('dates').internalText(part('dates').beginning(at(count), unit));
-    gs[`${name}End`] = (count) => part('dates').internalText(part('dates').end(at(count), unit));
+    methods[name] = (count) => part('dates').internalText(at(count));
+    methods[`${name}Start`] = (count) => part('dates').internalText(part('dates').beginning(at(count), unit));
+    methods[`${name}End`] = (count) => part('dates').internalText(part('dates').end(at(count), unit));
   }
 }
 
@@ -82,13 +82,15 @@ function isEdge(side, unit, date) {
   return dates.beginning(ms, 'day') === dates.beginning(dates[side](ms, unit), 'day');
 }
 
-defineEdges('beginning');
-defineEdges('end');
-defineAgo();
-for (const period of ['Week', 'Month', 'Year']) {
-  gs[`isFirstDayOf${period}`] = (date) => isEdge('beginning', period.toLowerCase(), date);
-  gs[`isLastDayOf${period}`] = (date) => isEdge('end', period.toLowerCase(), date);
-}
+rareMakers.push((methods) => {
+  defineEdges(methods, 'beginning');
+  defineEdges(methods, 'end');
+  defineAgo(methods);
+  for (const period of ['Week', 'Month', 'Year']) {
+    methods[`isFirstDayOf${period}`] = (date) => isEdge('beginning', period.toLowerCase(), date);
+    methods[`isLastDayOf${period}`] = (date) => isEdge('end', period.toLowerCase(), date);
+  }
+});
 
 Object.assign(gs, {
   now: () => part('dates').GlideDate.of(part('dates').toWall(part('dates').userZone(), part('dates').nowMs())).getDisplayValue(),

@@ -1,5 +1,5 @@
 // gs: what there is no counterpart for says so, by its name; the rest of the list is in the vendor's
-// type declarations. A later file may still define one of these.
+// type declarations. What gs itself has under one of these names goes first.
 const ABSENT = `OLAPBuildTimeDimension _cacheFlush _dropTable _getScriptError _getScriptErrorForTable
   addUpgradeDebuggerArtifact alterSqlFieldDefintion appLoad appLoadData appLoadDemo appUpdate appUpgrade
   beginningOfLastSchedulePeriod beginningOfNextSchedulePeriod beginningOfSchedulePeriodsAgo
@@ -19,6 +19,8 @@ const ABSENT = `OLAPBuildTimeDimension _cacheFlush _dropTable _getScriptError _g
   tableDrop templateExists templateOrMacroExists transpile truncateTable unWrap unload unloadAll
   unloadChoices unloadRecordToXML unloadWithQuery updateSave updateUnload`;
 
-for (const name of ABSENT.split(/\s+/)) {
-  gs[name] = () => { throw new Error(`not available: gs.${name}`); };
-}
+rareMakers.push((methods) => {
+  for (const name of ABSENT.split(/\s+/)) {
+    methods[name] = () => { throw new Error(`not available: gs.${name}`); };
+  }
+});
