@@ -284,6 +284,8 @@ class Application:
             limit = _body_limit(exchange.request, route)
             exchange.take(body=await _read_body(exchange.request, receive, limit))
         check_csrf(exchange.request, page=route.page)
+        if route.at_once and (answered := route.at_once(exchange.request)) is not None:
+            return answered
         if _is_async(route):
             return await cast(Awaitable[Response], route.handler(exchange.request))
         return await self._handled(exchange, route)

@@ -94,8 +94,9 @@ class Route:
     """For people: errors as HTML, and whoever is not signed in is sent to the form."""
     max_body: int = MAX_BODY
     at_once: PromptHandler | None = None
-    """For GET: tried first, on the event loop. It must not wait for the network, a lock or another
-    thread, nor work for long; where it would, it returns None and ``handler`` runs in a thread."""
+    """Tried first, on the event loop, once a body is there. It must not wait for the network, a
+    lock or another thread, nor work for long; where it would, it returns None and ``handler`` runs
+    in a thread."""
     one_write: bool = False
     """All its work is one write transaction, and nothing is waited for outside of it. Where only
     one can write at a time, such requests queue for one thread instead of for the lock."""

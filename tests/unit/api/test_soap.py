@@ -190,6 +190,17 @@ def test_a_defect_is_a_fault_that_tells_nothing(site: Site) -> None:
     assert answer.headers["x-transaction-id"] in told
 
 
+def test_a_get_of_any_size_answers_the_same(site: Site, records: Any) -> None:
+    """A small one of stored values needs no thread where the database is in this process."""
+    sys_id = records("incident", short_description="a < b & c", active="true")
+    inner = f"<sys_id>{sys_id}</sys_id>"
+    small = call(site, "get", inner)
+    large = call(site, "get", f"{inner}<!--{'x' * 5000}-->")
+    assert b"<short_description>a &lt; b &amp; c</short_description>" in small.content
+    assert b"<active>1</active>" in small.content
+    assert (large.status_code, large.content) == (small.status_code, small.content)
+
+
 ATTACKS = {
     "a document type": b'<!DOCTYPE a [<!ENTITY b "c">]><Envelope><Body><get/></Body></Envelope>',
     "a thousand laughs": b'<!DOCTYPE a [<!ENTITY b "ha"><!ENTITY c "&b;&b;&b;&b;">]><a>&c;</a>',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 
 from midspan.api.errors import on_the_wire, unexpected
@@ -33,6 +34,9 @@ from midspan.kernel.errors import (
 log = logging.getLogger(__name__)
 _ABORTED = "com.glide.processors.soap.SOAPProcessingException"
 """What the vendor's text of a refused write begins with; clients look for it."""
+_AT_ONCE = 4_000
+"""Bytes of an envelope that is read on the event loop."""
+_GET = re.compile(rb"[<:]get[\s/>]")
 _Carry = Callable[[Request, Style, Call], str | writing.Several]
 _CARRIED: Mapping[str, _Carry] = {
     "aggregate": reading.aggregate,
@@ -70,6 +74,28 @@ def soap_answer(request: Request) -> Response:
         log.exception("unexpected error", extra={"path": request.path})
         defect = unexpected(request.id)
         return _refused(SoapFault(defect.message, defect.detail or ""))
+
+
+def soap_get_at_once(request: Request) -> Response | None:
+    """Answer a ``get`` of stored values on the event loop, from a database in this process.
+
+    Whatever would be a fault, or is more work than that, is left to ``soap_answer`` in a thread.
+    """
+    small = len(request.body) <= _AT_ONCE and _GET.search(request.body) is not None
+    if not small or not request.parts.records.prompt:
+        return None
+    try:
+        call = read_call(request.body)
+        if call.operation != "get":
+            return None
+        style = style_of(request, request.arguments["table"])
+        check_operation(request, style.table, call.operation)
+        content = reading.get_at_once(request, style, call)
+    except Exception:  # soap_answer meets it again and makes a fault of it
+        return None
+    if content is None:
+        return None
+    return Response(200, style.answer(call.operation, content), CONTENT_TYPE)
 
 
 def _carried(request: Request, call: Call) -> bytes:

@@ -119,9 +119,14 @@ def escaped(text: str) -> str:
     >>> escaped("a < b\x00\r\n")
     'a &lt; b&#13;\n'
     """
-    if _SPECIAL.search(text) is None:
+    if is_plain(text):
         return text
     return _SPECIAL.sub(lambda match: _ESCAPES.get(match[0], ""), text)
+
+
+def is_plain(text: str) -> bool:
+    """Tell whether a text stands between tags as it is."""
+    return _SPECIAL.search(text) is None
 
 
 def _fields(wrapper: etree._Element) -> Fields:

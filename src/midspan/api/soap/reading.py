@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
+from typing import cast
 
 import msgspec
 from msgspec import structs
@@ -15,6 +16,7 @@ from midspan.api.soap.schema import (
     CONTROLS,
     FUNCTIONS,
     Element,
+    RowWriter,
     has_twin,
     shown_element,
     type_of,
@@ -51,7 +53,7 @@ from midspan.query import (
     parse_term,
     plan_aggregate,
 )
-from midspan.records import RecordTransaction
+from midspan.records import RecordTransaction, Snapshot
 from midspan.storage import Row
 
 MOST_RECORDS = 250
@@ -66,20 +68,32 @@ _TEST = re.compile(
 
 def get(request: Request, style: Style, call: Call) -> str:
     """Return the elements of one record; nothing when it does not exist or is not readable."""
+    content = get_at_once(request, style, call)
+    if content is not None:
+        return content
     table = open_table(request.snapshot, style.table)
     shape = _shape(request, table, style, call)
     view = shown_view(request.snapshot, table.name, shape)
-    sys_id = call.text("sys_id")
     try:
-        row = None
-        if style.display is Display.VALUE and request.parts.records.prompt:
-            row = read_stored_at_once(request, view, sys_id)
-        if row is None:
-            with request.parts.records.read(request.actor) as transaction:
-                row = read_record(request, transaction, view, sys_id)
+        with request.parts.records.read(request.actor) as transaction:
+            row = read_record(request, transaction, view, call.text("sys_id"))
     except RecordNotFound:
         return ""
-    return next(_rows(table, shape, [row]), "")
+    return next(_rows(request, table, shape, [row]), "")
+
+
+def get_at_once(request: Request, style: Style, call: Call) -> str | None:
+    """Return what ``get`` does, of stored values and without waiting; None when that cannot be."""
+    if style.display is not Display.VALUE or not request.parts.records.prompt:
+        return None
+    table = open_table(request.snapshot, style.table)
+    shape = _shape(request, table, style, call)
+    try:
+        view = shown_view(request.snapshot, table.name, shape)
+        row = read_stored_at_once(request, view, call.text("sys_id"))
+    except RecordNotFound:
+        return ""
+    return None if row is None else next(_rows(request, table, shape, [row]), "")
 
 
 def get_records(request: Request, style: Style, call: Call) -> str:
@@ -87,7 +101,7 @@ def get_records(request: Request, style: Style, call: Call) -> str:
     table = open_table(request.snapshot, style.table)
     shape = _shape(request, table, style, call)
     page = read_page(request, table.name, _wanted(request, table, call, shape, MOST_RECORDS))
-    rows = _rows(table, shape, page.rows)
+    rows = _rows(request, table, shape, page.rows)
     return "".join(f"<getRecordsResult>{row}</getRecordsResult>" for row in rows)
 
 
@@ -192,23 +206,37 @@ def _wanted(request: Request, table: Table, call: Call, shape: RowShape, most: i
 
 def _shape(request: Request, table: Table, style: Style, call: Call) -> RowShape:
     """Return all columns in the order of the alphabet but those that are not wanted."""
-    left_out = set(_names(call.text("__exclude_columns")))
-    names = sorted(rights_of(request, table.name).readable - left_out)
-    return RowShape(fields=tuple(names), display=style.display, links=False)
+    names = rights_of(request, table.name).columns
+    left_out = frozenset(_names(call.text("__exclude_columns")))
+    if left_out:
+        names = tuple(name for name in names if name not in left_out)
+    return RowShape(fields=names, display=style.display, links=False)
 
 
-def _rows(table: Table, shape: RowShape, rows: Sequence[dict[str, object]]) -> Iterator[str]:
+def _rows(
+    request: Request, table: Table, shape: RowShape, rows: Sequence[dict[str, object]]
+) -> Iterator[str]:
     """Yield the elements of each row; a column that was not read has none."""
-    fields = [table.fields[name] for name in shape.fields or ()]
+    names = shape.fields or ()
+    if shape.display is Display.VALUE:
+        writer = request.snapshot.derive(_writer, table.name, names)
+        yield from (writer.row(cast(dict[str, str], row)) for row in rows)
+        return
+    fields = [table.fields[name] for name in names]
     items = [(field.name, Element(field.name, type_of(field, Display.VALUE))) for field in fields]
-    if shape.display is not Display.BOTH:
-        write = value_element if shape.display is Display.VALUE else shown_element
+    if shape.display is Display.SHOWN:
         for row in rows:
-            yield "".join([write(item, str(row[name])) for name, item in items if name in row])
+            shown = (shown_element(item, str(row[name])) for name, item in items if name in row)
+            yield "".join(shown)
         return
     twins = {field.name for field in fields if has_twin(field)}
     for row in rows:
         yield "".join(_pairs(items, row, twins))
+
+
+def _writer(snapshot: Snapshot, table: str, names: Sequence[str]) -> RowWriter:
+    fields = snapshot.dictionary.table(table).fields
+    return RowWriter([Element(name, type_of(fields[name], Display.VALUE)) for name in names])
 
 
 def _pairs(
