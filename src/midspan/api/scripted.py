@@ -89,7 +89,7 @@ class ScriptedRest:
         runner: ScriptRunner,
         *,
         threads: int = 2,
-        waiting: int = 64,
+        waiting: int = 256,
         limits: Limits | None = None,
     ) -> None:
         self._runner = runner

@@ -88,7 +88,7 @@ class Interrupts:
         self._update_stack_top(address)
 
     def collect_above(self, address: int, size: int) -> None:
-        """Have the runtime at ``address`` look for garbage once it holds more than ``size`` bytes."""
+        """Have the runtime at ``address`` look for garbage from ``size`` bytes of heap on."""
         self._collect_above(address, size)
 
     def bound(self, wall: float, cpu: float) -> tuple[float, float]:

@@ -22,6 +22,8 @@ from midspan.sandbox.rewriter import STACKS, Rewriter
 _SPARES = 2
 _MIB = 1024 * 1024
 _CHUNK = 64 * 1024
+_YIELDS = 10
+"""How much a worker gives way to the instance where cores are short: as a "nice" value."""
 
 
 class ParentGone(Exception):
@@ -178,6 +180,7 @@ def main(descriptor: int) -> None:
     setup = frames.unpack_setup(body)
     lockdown.bound_heap()
     user = lockdown.be_nobody()
+    os.nice(_YIELDS)
     lockdown.die_with(setup.parent)
     ended = _thread.allocate_lock()
     ended.acquire()

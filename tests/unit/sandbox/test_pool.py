@@ -271,3 +271,8 @@ def test_a_closed_session_cannot_be_used() -> None:
             run(session)
         with pytest.raises(RuntimeError, match="closed"):
             run(session)
+
+
+def test_workers_give_way_to_the_instance_where_cores_are_short() -> None:
+    with SandboxPool(size=1) as pool, pool.session(nothing) as session:
+        assert psutil.Process(session.worker_pid).nice() == min(os.nice(0) + 10, 19)

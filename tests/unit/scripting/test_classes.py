@@ -197,3 +197,13 @@ def test_sleep_waits_outside_of_transactions(run: Run, caplog: pytest.LogCapture
     caplog.set_level(logging.WARNING, "midspan.script")
     assert run("gs.sleep(1); gs.sleep(-5); gs.sleep('x'); 1") == 1
     assert caplog.records == []
+
+
+def test_methods_of_gs_that_few_use_are_there_before_the_first_use(run: Run) -> None:
+    text = """[typeof gs.endOfToday, 'tableDrop' in gs, 'noSuch' in gs, typeof gs.noSuch,
+        Object.getOwnPropertyNames(Object.getPrototypeOf(gs)).includes('daysAgo'), gs + '']"""
+    assert run(text) == ["function", True, False, "undefined", True, "[object Object]"]
+
+
+def test_a_script_may_put_its_own_method_in_the_place_of_one_of_gs(run: Run) -> None:
+    assert run("gs.endOfToday = function () { return 'mine'; }; gs.endOfToday()") == "mine"
