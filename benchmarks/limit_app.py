@@ -213,24 +213,28 @@ async def _body(receive: Callable[[], Awaitable[Any]]) -> bytes:
 
 async def serve(description: dict[str, Any]) -> None:
     """Listen on a free port of loopback until SIGTERM."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     store: Store
     if description["database"]:
         store = postgres = PostgresStore()
         await postgres.open(description["database"])
     else:
         store = SqliteStore(description["file"])
-    app = LimitApp(store, description["work"])
+    await listen(LimitApp(store, description["work"]))
+    if isinstance(store, PostgresStore):
+        await store.close()
+
+
+async def listen(app: Any) -> None:
+    """Serve an application on a free port of loopback until SIGTERM; print a line with the URL."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     server = Server(app, address="127.0.0.1", port=port, interface=Interfaces.ASGINL)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.stop)
     serving = asyncio.ensure_future(server.serve())
     print(json.dumps({"url": f"http://127.0.0.1:{port}", "pid": os.getpid()}), flush=True)
     with contextlib.suppress(asyncio.CancelledError):
         await serving
-    if isinstance(store, PostgresStore):
-        await store.close()
 
 
 if __name__ == "__main__":

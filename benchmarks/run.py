@@ -22,6 +22,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import beside
 import databases
 import dataset
 import directus
@@ -29,7 +30,6 @@ import flat
 import latency
 import orjson
 import processes
-import scripts
 from processes import Server
 from report import Figure, table
 
@@ -57,9 +57,11 @@ class Options:
     starts: int
     events: int
     scripts: int
+    soap: int
     databases: tuple[str, ...]
     flat: int = 0
     directus: str = ""
+    beside: bool = False
 
 
 @dataclass
@@ -70,7 +72,7 @@ class Results:
     memory: list[dict[str, Any]] = field(default_factory=list)
     starts: dict[str, Any] = field(default_factory=dict)
     latencies: list[latency.Latency] = field(default_factory=list)
-    scripts: list[scripts.ScriptFigure] = field(default_factory=list)
+    beside: beside.Beside = field(default_factory=beside.Beside)
     notes: list[str] = field(default_factory=list)
     loops: list[float] = field(default_factory=list)
     """Milliseconds of every calibration loop."""
@@ -90,6 +92,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _flat(options, file)
     if options.directus:
         return _directus(options, file)
+    if options.beside:
+        return _beside(options, file)
     for name in options.databases:
         with databases.target(name) as target:
             results.notes.append(target.about)
@@ -98,13 +102,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.events:
         _say(f"the demo's set-up, {options.events} events of each kind, spaced and as a burst …")
         results.latencies = latency.measure(options.events)
-    if options.scripts:
-        _say(f"server-side scripts beside the bare engine, {options.scripts} rounds …")
-        results.scripts = scripts.measure(options.scripts)
+    results.beside = beside.measure(options.scripts, options.soap, options.seconds)
     _print(results, options)
     if file:
         found = {"machine": _machine(), "options": asdict(options), **asdict(results)}
         Path(file).write_text(json.dumps(found, indent=1) + "\n")
+    return 0
+
+
+def _beside(options: Options, file: str) -> int:
+    """Measure scripts and SOAP beside their peers, and nothing else."""
+    found = beside.measure(options.scripts, options.soap, options.seconds)
+    _say(f"\n{beside.report(found)}")
+    if file:
+        told = {"machine": _machine(), **asdict(found)}
+        Path(file).write_text(json.dumps(told, indent=1) + "\n")
     return 0
 
 
@@ -163,6 +175,8 @@ def _options(arguments: Sequence[str] | None) -> tuple[Options, str]:
     add("--flat", type=int, default=0, help="only: costs in a table of so many rows and of 10,000")
     add("--directus", default="", help="only: beside Directus, installed in this folder")
     add("--scripts", type=int, default=5, help="rounds of server-side scripts; 0 for none")
+    add("--soap", type=int, default=3, help="rounds of SOAP and import sets; 0 for none")
+    add("--beside", action="store_true", help="only: scripts and SOAP beside their peers")
     add("--json", default="", help="write all figures to this file")
     given = parser.parse_args(arguments)
     names = ("sqlite", "postgresql") if given.database == "both" else (given.database,)
@@ -174,6 +188,8 @@ def _options(arguments: Sequence[str] | None) -> tuple[Options, str]:
         starts=given.starts,
         events=given.events,
         scripts=given.scripts,
+        soap=given.soap,
+        beside=given.beside,
         databases=names,
         flat=given.flat,
         directus=given.directus,
@@ -391,8 +407,9 @@ def _print(results: Results, options: Options) -> None:
     )
     if results.latencies:
         _say(f"\n{latency.report(results.latencies)}")
-    if results.scripts:
-        _say(f"\n{scripts.report(results.scripts)}")
+    told = beside.report(results.beside)
+    if told:
+        _say(f"\n{told}")
 
 
 def _machine() -> str:

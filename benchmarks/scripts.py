@@ -13,13 +13,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from statistics import median
 
+from compared import Compared, Goal, compared, report
+
 from midspan.instance import Instance
-from midspan.records import insert, update
+from midspan.records import Change, insert, update
 from midspan.sandbox import JsonValue, Limits, SandboxPool, Script
 from midspan.scripting import PerWrite, ScriptRunner, open_pool
 from midspan.security import SYSTEM
@@ -29,6 +30,9 @@ ROWS = 10_000
 UPDATES = 1_000
 STARTS = 200
 PAGE = 100
+BULK = 10_000
+PAGE_WRITTEN = 500
+"""Records of one call of a bulk write, as an import sends them."""
 COLUMNS = "number, short_description, category"
 SQL = f"SELECT {COLUMNS} FROM task WHERE sys_class_name = 'incident'"  # noqa: S608 - constants
 LIMITS = Limits(host_calls=10_000_000)
@@ -53,26 +57,20 @@ n"""
 WRITE = f"""var gr = new GlideRecord('incident'), n = 0; gr.setLimit({UPDATES}); gr.query();
 while (gr.next()) {{ gr.short_description = text + n++; gr.update(); }}
 n"""
+RULED, PLAIN = "u_bench_ruled", "u_bench_plain"
+TRIVIAL = {
+    "name": "Shout",
+    "when": "before",
+    "action_insert": "true",
+    "advanced": "true",
+    "script": """(function executeRule(current, previous) {
+  current.category = (current.category + '!').toUpperCase();
+})(current, previous);""",
+}
 PAGES = Script("page", "globalThis.page = () => __host('page', []);")
 
 
-@dataclass(frozen=True)
-class ScriptFigure:
-    """One measurement of both peers; ``unit`` is ``ms`` (less is better) or ``/s``."""
-
-    name: str
-    unit: str
-    ours: tuple[float, ...]
-    bare: tuple[float, ...]
-
-    @property
-    def share(self) -> float:
-        """How much of the bare peer's speed is left; 1 is all of it."""
-        ours, bare = median(self.ours), median(self.bare)
-        return bare / ours if self.unit == "ms" else ours / bare
-
-
-def measure(rounds: int) -> list[ScriptFigure]:
+def measure(rounds: int) -> list[Compared]:
     """Measure everything ``rounds`` times."""
     with (
         open_instance("") as instance,
@@ -86,24 +84,25 @@ def measure(rounds: int) -> list[ScriptFigure]:
             _rewrites(instance, runner, bare, rounds),
             _reads(instance, runner, bare, rounds),
             _updates(instance, runner, rounds),
+            _bulk(instance, rounds),
         ]
 
 
 def fill(instance: Instance) -> None:
     """Make the incidents, with three string fields filled."""
     with instance.records.write(SYSTEM, enforce=False) as transaction:
-        for start in range(0, ROWS, 1000):
-            transaction.apply_all(
-                [
-                    insert("incident", {"short_description": f"number {n}", "category": "network"})
-                    for n in range(start, start + 1000)
-                ]
-            )
+        for start in range(0, ROWS, PAGE_WRITTEN):
+            transaction.apply_all(_page_of("incident", start))
 
 
-def _starts(
-    instance: Instance, runner: ScriptRunner, bare: SandboxPool, rounds: int
-) -> ScriptFigure:
+def _page_of(table: str, start: int) -> list[Change]:
+    return [
+        insert(table, {"short_description": f"number {n}", "category": "network"})
+        for n in range(start, start + PAGE_WRITTEN)
+    ]
+
+
+def _starts(instance: Instance, runner: ScriptRunner, bare: SandboxPool, rounds: int) -> Compared:
     unit = PerWrite(instance.records, SYSTEM)
     rule = Script("rule", RULE)
 
@@ -114,12 +113,10 @@ def _starts(
         _bare_run(bare, "1")
 
     pairs = [(median(_times(ours, STARTS)), median(_times(plain, STARTS))) for _ in range(rounds)]
-    return _figure("script start, p50, warm", "ms", pairs)
+    return compared("script start, p50, warm", "ms", pairs, goal=Goal("own", 3))
 
 
-def _rewrites(
-    instance: Instance, runner: ScriptRunner, bare: SandboxPool, rounds: int
-) -> ScriptFigure:
+def _rewrites(instance: Instance, runner: ScriptRunner, bare: SandboxPool, rounds: int) -> Compared:
     """Time the first run of a version: its rewrite is part of it."""
     unit = PerWrite(instance.records, SYSTEM)
     number = iter(range(10**9))
@@ -131,12 +128,10 @@ def _rewrites(
         _bare_run(bare, f"{RULE} + {next(number)}")
 
     pairs = [(median(_times(ours, 20)), median(_times(plain, 20))) for _ in range(rounds)]
-    return _figure(f"first run of a version, {len(RULE)} characters, p50", "ms", pairs)
+    return compared(f"first run of a version, {len(RULE)} characters, p50", "ms", pairs)
 
 
-def _reads(
-    instance: Instance, runner: ScriptRunner, bare: SandboxPool, rounds: int
-) -> ScriptFigure:
+def _reads(instance: Instance, runner: ScriptRunner, bare: SandboxPool, rounds: int) -> Compared:
     unit = PerWrite(instance.records, SYSTEM)
     found: set[JsonValue] = set()
 
@@ -152,10 +147,11 @@ def _reads(
     if len(found) != 1:
         raise RuntimeError(f"the peers read different rows: {found}")
     pairs = [(ROWS / _once(ours), ROWS / _once(plain)) for _ in range(rounds)]
-    return _figure(f"while (gr.next()), {ROWS:,} rows, 3 fields", "/s", pairs)
+    name = f"while (gr.next()), {ROWS:,} rows, 3 fields"
+    return compared(name, "/s", pairs, goal=Goal("own", 60_000))
 
 
-def _updates(instance: Instance, runner: ScriptRunner, rounds: int) -> ScriptFigure:
+def _updates(instance: Instance, runner: ScriptRunner, rounds: int) -> Compared:
     unit = PerWrite(instance.records, SYSTEM)
     number = iter(range(10**9))
     with instance.records.read(SYSTEM) as transaction:
@@ -174,7 +170,47 @@ def _updates(instance: Instance, runner: ScriptRunner, rounds: int) -> ScriptFig
                 transaction.apply(update("incident", sys_id, values))
 
     pairs = [(UPDATES / _once(ours), UPDATES / _once(plain)) for _ in range(rounds)]
-    return _figure(f"{UPDATES:,} gr.update() beside the record engine", "/s", pairs)
+    name = f"{UPDATES:,} gr.update()"
+    return compared(name, "/s", pairs, peer="record engine", goal=Goal("share", 0.5))
+
+
+def _bulk(instance: Instance, rounds: int) -> Compared:
+    """Time inserts of pages into a table with one rule, and into its twin without one."""
+    with instance.records.write(SYSTEM, enforce=False) as transaction:
+        for table in (RULED, PLAIN):
+            transaction.apply(insert("sys_db_object", {"name": table, "label": table}))
+            for name in ("short_description", "category"):
+                column = {"name": table, "element": name, "internal_type": "string"}
+                transaction.apply(insert("sys_dictionary", column))
+        transaction.apply(insert("sys_script", {"collection": RULED, **TRIVIAL}))
+
+    def written(table: str) -> Callable[[], None]:
+        def write() -> None:
+            with instance.records.write(SYSTEM, enforce=False) as transaction:
+                for start in range(0, BULK, PAGE_WRITTEN):
+                    transaction.apply_all(_page_of(table, start))
+
+        return write
+
+    ours, plain = written(RULED), written(PLAIN)
+    ours()
+    _check_ruled(instance)
+    plain()
+    pairs = [(BULK / _once(ours), BULK / _once(plain)) for _ in range(rounds)]
+    name = f"bulk insert of {BULK:,} with a trivial rule"
+    return compared(name, "/s", pairs, peer="without rule", goal=Goal("own", 5000))
+
+
+def _check_ruled(instance: Instance) -> None:
+    """Make sure that the rule ran for every record.
+
+    Raises:
+        RuntimeError: it did not.
+    """
+    with instance.records.read(SYSTEM) as transaction:
+        found = len(transaction.find(RULED, "category=NETWORK!", limit=BULK + 1))
+    if found != BULK:
+        raise RuntimeError(f"the rule ran for {found} records of {BULK}")
 
 
 @contextmanager
@@ -206,27 +242,7 @@ def _once(action: Callable[[], None]) -> float:
     return time.perf_counter() - began
 
 
-def _figure(name: str, unit: str, pairs: Sequence[tuple[float, float]]) -> ScriptFigure:
-    ours, bare = zip(*pairs, strict=True)
-    return ScriptFigure(name, unit, ours, bare)
-
-
-def report(figures: Sequence[ScriptFigure]) -> str:
-    """Return the figures as a Markdown table."""
-    lines = ["| scripts | midspan, median (min..max) | bare | of the bare |", "|---|---|---|---|"]
-    for figure in figures:
-        ours, bare = (_shown(values, figure.unit) for values in (figure.ours, figure.bare))
-        lines.append(f"| {figure.name} | {ours} | {bare} | {figure.share:.2f} |")
-    return "\n".join(lines)
-
-
-def _shown(values: Sequence[float], unit: str) -> str:
-    digits = 2 if unit == "ms" else 0
-    low, high = min(values), max(values)
-    return f"{median(values):,.{digits}f} {unit} ({low:,.{digits}f}..{high:,.{digits}f})"
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
-    sys.stdout.write(report(measure(parser.parse_args().rounds)) + "\n")
+    sys.stdout.write(report("scripts", measure(parser.parse_args().rounds)) + "\n")

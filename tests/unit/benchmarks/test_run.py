@@ -30,7 +30,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_a_short_run_measures_both_peers_and_writes_every_figure(tmp_path: Path) -> None:
     file = tmp_path / "bench.json"
     small = ["--seconds", "0.2", "--passes", "1", "--records", "300", "--starts", "1"]
-    small += ["--events", "0", "--scripts", "0"]
+    small += ["--events", "0", "--scripts", "0", "--soap", "0"]
     done = run(*small, "--connections", "4", "--database", "sqlite", "--json", str(file))
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(file.read_text())
