@@ -25,6 +25,7 @@ from midspan.events.traces import ScriptTraces
 from midspan.flow import FLOWS, FlowService
 from midspan.importsets import ImportRunner, SandboxFieldScripts
 from midspan.importsets.mapcheck import MapChecks
+from midspan.importsets.maps import MAPS
 from midspan.importsets.pushed import PushedRows
 from midspan.importsets.relay import DataSourceSecrets, RelayImports
 from midspan.importsets.schedule import ScheduledImports
@@ -92,7 +93,7 @@ class Instance:
         fresh = _copy_template(settings)
         self.database: Database = _open(settings)
         self.passwords = Passwords()
-        parts = (SERVICES, *SCRIPT_PARTS, *PARTS, REGISTER, FLOWS)
+        parts = (SERVICES, *SCRIPT_PARTS, *PARTS, MAPS, REGISTER, FLOWS)
         self.holder = SnapshotHolder(self.database, self.clock, parts)
         with alone(self.database):
             if is_empty(self.database):

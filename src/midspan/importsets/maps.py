@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from midspan.dictionary import Dictionary, Field
 from midspan.kernel.errors import InvalidDefinition, InvalidField, InvalidTable, did_you_mean
-from midspan.records import Record, RecordTransaction
+from midspan.records import Record, RecordTransaction, SnapshotPart
 
 CHOICE_ACTIONS = ("create", "ignore", "reject")
 
@@ -118,6 +118,26 @@ def _field_map(record: Record, entry: Record, dictionary: Dictionary) -> FieldMa
 
 def _wrong(record: Record, message: str, hint: str | None) -> InvalidDefinition:
     return InvalidDefinition(f"Transform map {record.get('name')}: {message}", hint=hint)
+
+
+def known_maps(transaction: RecordTransaction, staging: str) -> tuple[TransformMap, ...]:
+    """Return what ``load_maps`` does, for a write; remembered until a map or a table changes.
+
+    Raises:
+        InvalidDefinition: as for ``load_maps``.
+    """
+    known = transaction.snapshot.part(MAPS)
+    maps = known.get(staging)
+    if maps is None:
+        maps = known[staging] = tuple(load_maps(transaction, staging))
+    return maps
+
+
+MAPS: SnapshotPart[dict[str, tuple[TransformMap, ...]]] = SnapshotPart(
+    "transform_maps", frozenset({"sys_transform_map", "sys_transform_entry"}), lambda *_: {}
+)
+"""The maps that were asked for since the last change of any map or table, by staging table;
+registered with the ``SnapshotHolder`` of the instance."""
 
 
 def display_field(dictionary: Dictionary, field: Field, chosen: str) -> str:

@@ -7,16 +7,15 @@ may do what its maps do: they run with the rights of the platform and in the cal
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
 from midspan.dictionary import Table
 from midspan.importsets.load import ROOT, staged_columns
-from midspan.importsets.maps import TransformMap, load_maps
-from midspan.importsets.run import REPORTED, FieldScripts
-from midspan.importsets.transform import FieldScript, PageTransform, RowOutcome
+from midspan.importsets.maps import TransformMap, known_maps
+from midspan.importsets.pages import FieldScripts, transform_page
+from midspan.importsets.transform import RowOutcome
 from midspan.kernel.errors import InvalidRequest, NotAuthorized, RecordNotFound
 from midspan.records import (
     Record,
@@ -77,11 +76,11 @@ class PushedRows:
             _check_staging(transaction, staging)
             _check_create(transaction, staging)
             transaction.enforce = False
-            maps = load_maps(transaction, staging)
+            maps = known_maps(transaction, staging)
             opened = self._open_set(transaction, staging, locked=any(each.keys for each in maps))
             staged = self._stage(transaction, staging, opened, rows, copies=max(1, len(maps)))
             outcomes = [
-                self._transformed(transaction, each, page)
+                transform_page(transaction, self._scripts, each, page)
                 for each, page in zip(maps, staged, strict=False)
             ]
             results = _results(transaction, maps, outcomes)
@@ -179,49 +178,6 @@ class PushedRows:
             transaction.engine_insert(staging, [row.values for row in page])
             pages.append(page)
         return pages
-
-    def _transformed(
-        self, transaction: RecordTransaction, definition: TransformMap, rows: Sequence[Record]
-    ) -> list[RowOutcome]:
-        with self._script(transaction, definition) as script:
-            outcomes = PageTransform(definition, script).transform(transaction, rows)
-        for outcome in outcomes:
-            transaction.engine_update(
-                outcome.row.table,
-                outcome.row.sys_id,
-                {
-                    "sys_import_state": outcome.state,
-                    "sys_import_state_comment": outcome.comment[:1000],
-                    "sys_transform_map": definition.sys_id,
-                    "sys_target_table": outcome.target_table,
-                    "sys_target_sys_id": outcome.target_id,
-                },
-            )
-        transaction.engine_insert(
-            "sys_import_set_row_error",
-            [
-                {
-                    "sys_import_set": outcome.row.get("sys_import_set"),
-                    "row": outcome.row.get("sys_import_row"),
-                    "error_code": str(outcome.code),
-                    "error_message": outcome.comment[:4000],
-                    "staging_row": outcome.row.sys_id,
-                }
-                for outcome in outcomes
-                if outcome.state in REPORTED
-            ],
-        )
-        return outcomes
-
-    @contextmanager
-    def _script(
-        self, transaction: RecordTransaction, definition: TransformMap
-    ) -> Iterator[FieldScript | None]:
-        if self._scripts is None or not any(field.script for field in definition.fields):
-            yield None
-        else:
-            with self._scripts.open(transaction, definition) as script:
-                yield script
 
 
 def is_staging(table: Table) -> bool:

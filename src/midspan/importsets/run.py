@@ -8,16 +8,16 @@ nodes that work on one set at once share its pages and neither counts a row twic
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from typing import BinaryIO, Protocol
+from collections.abc import Callable, Sequence
+from typing import BinaryIO
 
 from msgspec import Struct
 
 from midspan.dictionary.values import datetime_text, parse_datetime
 from midspan.importsets.load import BadRow, LoadResult, StagingLoader
 from midspan.importsets.maps import TransformMap, load_maps
-from midspan.importsets.transform import FieldScript, PageTransform, RowOutcome
+from midspan.importsets.pages import FieldScripts, transform_page
+from midspan.importsets.transform import RowOutcome
 from midspan.kernel.clock import Clock
 from midspan.kernel.errors import InvalidDefinition, did_you_mean
 from midspan.query import ReadOptions, Unknown, parse, plan_read
@@ -27,8 +27,6 @@ from midspan.security import SYSTEM, Actor
 PAGE = 500
 UNREADABLE = 10
 """Row error code of a source row that could not be read."""
-REPORTED = ("error", "skipped")
-"""Row states that get an entry with their reason: whatever did not reach the target."""
 STATES = {
     "inserted": "inserts",
     "updated": "updates",
@@ -36,16 +34,6 @@ STATES = {
     "skipped": "skipped",
     "error": "errors",
 }
-
-
-class FieldScripts(Protocol):
-    """Opens a place where field maps' scripts run inside a transaction."""
-
-    def open(
-        self, transaction: RecordTransaction, definition: TransformMap
-    ) -> AbstractContextManager[FieldScript]:
-        """Return a context whose value runs one script for one staging row."""
-        ...
 
 
 class Totals(Struct, frozen=True, kw_only=True):
@@ -175,23 +163,9 @@ class ImportRunner:
             run = _locked(transaction, run_id)
             rows = self._staged(transaction, loaded.staging, query)
             if rows:
-                with self._script(transaction, definition) as script:
-                    page = PageTransform(definition, script)
-                    outcomes = page.transform(transaction, rows)
-                self._note(transaction, run_id, definition, outcomes)
+                outcomes = transform_page(transaction, self._scripts, definition, rows, run=run_id)
                 self._save(transaction, run, Totals.of(run).plus(outcomes), "running")
         return len(rows)
-
-    @contextmanager
-    def _script(
-        self, transaction: RecordTransaction, definition: TransformMap
-    ) -> Iterator[FieldScript | None]:
-        scripted = any(field.script for field in definition.fields)
-        if self._scripts is None or not scripted:
-            yield None
-        else:
-            with self._scripts.open(transaction, definition) as script:
-                yield script
 
     @staticmethod
     def _staged(transaction: RecordTransaction, staging: str, query: str) -> list[Record]:
@@ -239,32 +213,6 @@ class ImportRunner:
         with self._records.read(SYSTEM) as transaction:
             return transaction.require("sys_import_set_run", run_id)
 
-    def _note(
-        self,
-        transaction: RecordTransaction,
-        run_id: str,
-        definition: TransformMap,
-        outcomes: Sequence[RowOutcome],
-    ) -> None:
-        """Write each row's state and the entries of the rows in error."""
-        for outcome in outcomes:
-            transaction.engine_update(
-                outcome.row.table,
-                outcome.row.sys_id,
-                {
-                    "sys_import_state": outcome.state,
-                    "sys_import_state_comment": outcome.comment[:1000],
-                    "sys_transform_map": definition.sys_id,
-                    "sys_target_table": outcome.target_table,
-                    "sys_target_sys_id": outcome.target_id,
-                    "import_set_run": run_id,
-                },
-            )
-        transaction.engine_insert(
-            "sys_import_set_row_error",
-            [_row_error(run_id, outcome) for outcome in outcomes if outcome.state in REPORTED],
-        )
-
     def _save(
         self, transaction: RecordTransaction, run: Record, totals: Totals, state: str
     ) -> None:
@@ -298,15 +246,4 @@ def _bad_row(run_id: str, import_set: str, bad: BadRow) -> dict[str, str]:
         "error_code": str(UNREADABLE),
         "error_message": bad.reason[:4000],
         "staging_row": "",
-    }
-
-
-def _row_error(run_id: str, outcome: RowOutcome) -> dict[str, str]:
-    return {
-        "import_set_run": run_id,
-        "sys_import_set": outcome.row.get("sys_import_set"),
-        "row": outcome.row.get("sys_import_row"),
-        "error_code": str(outcome.code),
-        "error_message": outcome.comment[:4000],
-        "staging_row": outcome.row.sys_id,
     }
