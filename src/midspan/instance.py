@@ -27,6 +27,7 @@ from midspan.importsets import ImportRunner, SandboxFieldScripts
 from midspan.importsets.mapcheck import MapChecks
 from midspan.importsets.maps import MAPS
 from midspan.importsets.pushed import PushedRows
+from midspan.importsets.pushedsets import PushedSets
 from midspan.importsets.relay import DataSourceSecrets, RelayImports
 from midspan.importsets.schedule import ScheduledImports
 from midspan.jobs import DbosCarrier, JobTable, ManualJobs, NodeJobs, ThreadCarrier
@@ -177,6 +178,7 @@ class Instance:
             lambda unit: MessageCalls(unit, lambda: self.messages, self.deferred, relay).calls()
         )
         self.records.hooks.append(QueueHook(self.ecc))
+        self.pushed_sets = PushedSets(self.records, self.imports, self.jobs, self._acting)
         self.relay = RelayImports(self.records, self.imports, self.ecc, self.jobs)
         self.schedules = ScheduledImports(self.records, self.imports, self.relay, self.jobs)
         self.records.hooks.extend((self.schedules, MapChecks()))
@@ -318,6 +320,7 @@ class Instance:
             secure=secure,
             threads=self.settings.threads,
             pushed=self.pushed,
+            pushed_sets=self.pushed_sets,
             extra_routes=(
                 *admin_routes(admin),
                 *state_routes(StateParts(self.states, _refusal(self.settings))),

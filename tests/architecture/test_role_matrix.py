@@ -36,11 +36,15 @@ ASKED = {
     # method and path: the query and the body, where the usual ones would tell nothing
     "GET /{table}.do": ("WSDL", None),
     "POST /{table}.do": ("SOAP", KEYS),
+    **{
+        f"POST /api/now/{version}import/{{staging_table}}/insertMultiple": ("", '{"records": []}')
+        for version in ("", "v1/", "v2/")
+    },
 }
 HEAD = """\
 # What every route answers to whom: METHOD PATH | the status for each user; see the test.
 # Bodies are {}, {table} is incident, {sys_id} an incident, {staging_table} imp_user, others x;
-# {table}.do is asked for its WSDL, and for the keys of its records.
+# {table}.do is asked for its WSDL, and for the keys of its records; insertMultiple gets no rows.
 # Write it anew and review the difference:
 #   .venv/bin/python tests/architecture/test_role_matrix.py
 """

@@ -128,6 +128,7 @@ def wire(request: pytest.FixtureRequest) -> Iterator[Wire]:
             clock=instance.clock,
             ids=instance.ids,
             pushed=instance.pushed,
+            pushed_sets=instance.pushed_sets,
             extra_routes=(scripted.route,),
         )
         app = create_app(parts)

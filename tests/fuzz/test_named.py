@@ -46,6 +46,7 @@ JSON_DOORS = {
     "POST /api/midspan/v1/users",
     "POST /api/now/batch",
     "POST /api/now/import/{staging_table}",
+    "POST /api/now/import/{staging_table}/insertMultiple",
     "POST /api/now/table/{table}",
     "POST /api/now/tinyurl",
     "PUT /api/now/table/{table}/{sys_id}",

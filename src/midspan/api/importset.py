@@ -35,9 +35,7 @@ from midspan.importsets.pushed import Pushed, PushedRows, RowResult
 from midspan.kernel.errors import Unavailable
 
 _PATH = "/api/now/import/{staging_table}"
-_STAGING = segment(
-    "staging_table", "Name of the staging table.", {"type": "string", "minLength": 1}
-)
+STAGING = segment("staging_table", "Name of the staging table.", {"type": "string", "minLength": 1})
 _RESULT = members(
     ("transform_map", "status"),
     **dict.fromkeys(
@@ -89,7 +87,7 @@ def importset_routes() -> tuple[Route, ...]:
 _PUSH = Description(
     summary="Put a row into a staging table and transform it",
     tag="Import Set API",
-    parameters=(_STAGING,),
+    parameters=(STAGING,),
     body=Body(mapped({}), BOTH),
     answers={201: Answer("What each transform map made of it.", _PUSHED, BOTH, ("Location",))},
     refuses=(400, 403, 406, 415),
@@ -97,7 +95,7 @@ _PUSH = Description(
 _SHOW = Description(
     summary="Read what became of a row of a staging table",
     tag="Import Set API",
-    parameters=(_STAGING, SYS_ID),
+    parameters=(STAGING, SYS_ID),
     answers={200: Answer("What its transform map made of it.", _PUSHED, BOTH)},
     refuses=(400, 403, 404, 406),
 )

@@ -12,6 +12,7 @@ from midspan.api.keptanswers import KeptAnswers
 from midspan.api.pagemarks import PageMarks
 from midspan.attachments import AttachmentStore
 from midspan.importsets.pushed import PushedRows
+from midspan.importsets.pushedsets import PushedSets
 from midspan.kernel.clock import Clock
 from midspan.kernel.ids import IdSource
 from midspan.records import RecordStore
@@ -68,6 +69,8 @@ class ApiParts:
     """Further checks of ``/readyz``; each raises MidspanError when its part is not ready."""
     pushed: PushedRows | None = None
     """Takes rows of staging tables in; without it they are ordinary rows that nobody may write."""
+    pushed_sets: PushedSets | None = None
+    """Takes many rows of a staging table in as an import set of their own."""
     door: Door = field(default_factory=Door)
     on_startup: tuple[Callable[[], None], ...] = field(default=())
     on_shutdown: tuple[Callable[[], None], ...] = field(default=())

@@ -10,6 +10,7 @@ from midspan.api.explaining import explain_routes
 from midspan.api.health import health_routes
 from midspan.api.home import home_routes
 from midspan.api.identity import identity_routes
+from midspan.api.importmany import importmany_routes
 from midspan.api.importset import importset_routes
 from midspan.api.login import LoginPages
 from midspan.api.oauth import OAuthEndpoints
@@ -47,4 +48,5 @@ def routes(sessions: Sessions, tokens: Tokens) -> tuple[Route, ...]:
         *explain_routes(),
         *processor_routes(),
         *importset_routes(),
+        *importmany_routes(),
     )

@@ -93,7 +93,7 @@ class StagingLoader:
             else:
                 import_set = open_set(transaction, staging, source)
             bad: list[BadRow] = []
-            copier = _Copier(self._records, transaction, staging, names, import_set)
+            copier = RowCopier(self._records, transaction, staging, names, import_set)
             copier.copy(_good(rows, bad))
             self._grow(transaction, staging, copier.longest)
             transaction.apply(update("sys_import_set", import_set, {"state": "loaded"}))
@@ -153,7 +153,7 @@ class StagingLoader:
                     )
 
 
-class _Copier:
+class RowCopier:
     """Writes rows of one load as blocks of COPY text."""
 
     def __init__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
@@ -77,6 +77,18 @@ def load_maps(transaction: RecordTransaction, staging: str) -> list[TransformMap
             )
         )
     return found
+
+
+def hold_keys(transaction: RecordTransaction, maps: Iterable[TransformMap]) -> None:
+    """Let rows of maps with keys come one after another, whichever import they belong to.
+
+    Two rows with the same new key would else both make a record. Held until the end of the
+    transaction.
+    """
+    held = tuple(each.sys_id for each in maps if each.keys)
+    if held:
+        table = transaction.dictionary.table("sys_transform_map")
+        transaction.store.lock_rows(transaction.database, table, held)
 
 
 def _check_table(record: Record, dictionary: Dictionary) -> None:

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from midspan.dictionary import Table
 from midspan.importsets.load import ROOT, staged_columns
-from midspan.importsets.maps import TransformMap, known_maps
+from midspan.importsets.maps import TransformMap, hold_keys, known_maps
 from midspan.importsets.pages import FieldScripts, transform_page
 from midspan.importsets.transform import RowOutcome
 from midspan.kernel.errors import InvalidRequest, NotAuthorized, RecordNotFound
@@ -73,11 +73,12 @@ class PushedRows:
             InvalidDefinition: a map has a wrong name.
         """
         with self._records.write(actor) as transaction:
-            _check_staging(transaction, staging)
-            _check_create(transaction, staging)
+            check_staging(transaction, staging)
+            check_create(transaction, staging)
             transaction.enforce = False
             maps = known_maps(transaction, staging)
-            opened = self._open_set(transaction, staging, locked=any(each.keys for each in maps))
+            hold_keys(transaction, maps)
+            opened = self._open_set(transaction, staging)
             staged = self._stage(transaction, staging, opened, rows, copies=max(1, len(maps)))
             outcomes = [
                 transform_page(transaction, self._scripts, each, page)
@@ -101,7 +102,7 @@ class PushedRows:
             RecordNotFound: there is no such row, or the actor may not read it.
         """
         with self._records.read(actor) as transaction:
-            _check_staging(transaction, staging)
+            check_staging(transaction, staging)
             row = transaction.get(staging, sys_id)
             if row is None:
                 raise RecordNotFound(staging, sys_id)
@@ -125,12 +126,8 @@ class PushedRows:
             rows=((result,),),
         )
 
-    def _open_set(self, transaction: RecordTransaction, staging: str, *, locked: bool) -> Record:
-        """Return the set of the day, which is opened by the first row and closed by the next day's.
-
-        Rows of maps with keys come one after another, so that two of them with the same key cannot
-        both make a record: the set is locked.
-        """
+    def _open_set(self, transaction: RecordTransaction, staging: str) -> Record:
+        """Return the set of the day, which the first row opens and the next day's closes."""
         query = f"table_name={staging}^state=loading^mode=synchronous^creation_source={BY}"
         today = transaction.now_text[:10]
         found = None
@@ -143,9 +140,6 @@ class PushedRows:
             values = {"table_name": staging, "mode": "synchronous", "creation_source": BY}
             made = transaction.apply(insert(_SET, {**values, "state": "loading"}))
             found = transaction.require(_SET, made.sys_id)
-        if locked:
-            table = transaction.dictionary.table(_SET)
-            self._records.lock_rows(transaction.database, table, (found.sys_id,))
         return found
 
     def _stage(
@@ -185,7 +179,12 @@ def is_staging(table: Table) -> bool:
     return table.root == ROOT and table.name != ROOT
 
 
-def _check_staging(transaction: RecordTransaction, staging: str) -> None:
+def check_staging(transaction: RecordTransaction, staging: str) -> None:
+    """Refuse a table that takes no rows.
+
+    Raises:
+        InvalidTable, InvalidRequest: there is no such table, or it is no staging table.
+    """
     if not is_staging(transaction.dictionary.table(staging)):
         raise InvalidRequest(
             f"{staging} is no staging table",
@@ -193,7 +192,12 @@ def _check_staging(transaction: RecordTransaction, staging: str) -> None:
         )
 
 
-def _check_create(transaction: RecordTransaction, staging: str) -> None:
+def check_create(transaction: RecordTransaction, staging: str) -> None:
+    """Refuse an actor who may not create rows of a staging table.
+
+    Raises:
+        NotAuthorized: he may not.
+    """
     if not transaction.access.allows(staging, "create", lambda _: ""):
         raise NotAuthorized("Operation Failed", detail=ACL_DETAIL.format("Insert"))
 

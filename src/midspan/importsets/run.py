@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from midspan.dictionary.values import datetime_text, parse_datetime
 from midspan.importsets.load import BadRow, LoadResult, StagingLoader
-from midspan.importsets.maps import TransformMap, load_maps
+from midspan.importsets.maps import TransformMap, hold_keys, load_maps
 from midspan.importsets.pages import FieldScripts, transform_page
 from midspan.importsets.transform import RowOutcome
 from midspan.kernel.clock import Clock
@@ -73,6 +73,13 @@ class ImportRun(Struct, frozen=True, kw_only=True):
     state: str
 
 
+class Rights(Struct, frozen=True):
+    """In whose name a transform writes, and whether his access controls hold for it."""
+
+    actor: Actor
+    enforce: bool
+
+
 Progress = Callable[[int], None]
 """Is told the number of rows of each finished page."""
 
@@ -123,9 +130,17 @@ class ImportRunner:
         return found
 
     def transform(
-        self, loaded: LoadResult, *, actor: Actor = SYSTEM, progress: Progress = _quiet
+        self,
+        loaded: LoadResult,
+        *,
+        actor: Actor = SYSTEM,
+        enforce: bool = True,
+        progress: Progress = _quiet,
     ) -> list[ImportRun]:
-        """Run every active map of the set's staging table, in their order."""
+        """Run every active map of the set's staging table, in their order.
+
+        Without ``enforce`` the maps have the rights of the platform, in the actor's name.
+        """
         with self._records.read(SYSTEM) as transaction:
             maps = load_maps(transaction, loaded.staging)
         if not maps:
@@ -133,16 +148,17 @@ class ImportRunner:
                 f"No active transform map reads {loaded.staging}",
                 hint="Add one, or check its source table.",
             )
-        runs = [self._run(loaded, definition, actor, progress) for definition in maps]
+        rights = Rights(actor, enforce and not actor.trusted)
+        runs = [self._run(loaded, definition, rights, progress) for definition in maps]
         with self._records.write(SYSTEM, enforce=False) as transaction:
             transaction.apply(update("sys_import_set", loaded.import_set, {"state": "processed"}))
         return runs
 
     def _run(
-        self, loaded: LoadResult, definition: TransformMap, actor: Actor, progress: Progress
+        self, loaded: LoadResult, definition: TransformMap, rights: Rights, progress: Progress
     ) -> ImportRun:
         run_id = self._open(loaded, definition)
-        while done := self._page(run_id, loaded, definition, actor):
+        while done := self._page(run_id, loaded, definition, rights):
             progress(done)
         run = self._close(run_id)
         return ImportRun(
@@ -153,14 +169,17 @@ class ImportRunner:
             state=run.get("state"),
         )
 
-    def _page(self, run_id: str, loaded: LoadResult, definition: TransformMap, actor: Actor) -> int:
+    def _page(
+        self, run_id: str, loaded: LoadResult, definition: TransformMap, rights: Rights
+    ) -> int:
         """Transform the next pending rows in the order of the source; return how many there were.
 
         They are read under the lock of the run: who comes second finds the first one's rows done.
         """
         query = f"sys_import_set={loaded.import_set}^sys_import_state=pending^ORDERBYsys_import_row"
-        with self._records.write(actor, enforce=not actor.trusted) as transaction:
+        with self._records.write(rights.actor, enforce=rights.enforce) as transaction:
             run = _locked(transaction, run_id)
+            hold_keys(transaction, (definition,))
             rows = self._staged(transaction, loaded.staging, query)
             if rows:
                 outcomes = transform_page(transaction, self._scripts, definition, rows, run=run_id)
