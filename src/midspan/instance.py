@@ -61,6 +61,7 @@ from midspan.scripting import ScriptRunner, open_pool
 from midspan.scripting.includes import PARTS as SCRIPT_PARTS
 from midspan.scripting.messagecalls import MessageCalls
 from midspan.scripting.services import SERVICES
+from midspan.scripting.soapservices import SOAP_SERVICES
 from midspan.security import SYSTEM, Actor, Identities, Passwords, master_key
 from midspan.storage import Database, PostgresDatabase, SqliteDatabase
 
@@ -94,7 +95,7 @@ class Instance:
         fresh = _copy_template(settings)
         self.database: Database = _open(settings)
         self.passwords = Passwords()
-        parts = (SERVICES, *SCRIPT_PARTS, *PARTS, MAPS, REGISTER, FLOWS)
+        parts = (SERVICES, SOAP_SERVICES, *SCRIPT_PARTS, *PARTS, MAPS, REGISTER, FLOWS)
         self.holder = SnapshotHolder(self.database, self.clock, parts)
         with alone(self.database):
             if is_empty(self.database):
@@ -273,13 +274,15 @@ class Instance:
         from midspan.api import create_app
         from midspan.api.scripted import ScriptedRest
         from midspan.api.scriptrun import ScriptRoutes
+        from midspan.api.soap.scripted import ScriptedSoap
 
         scripted = ScriptedRest(self.scripts, threads=self.settings.script_workers)
         background = ScriptRoutes(self.scripts)
-        self._closers += (scripted.close, background.close)
+        soap = ScriptedSoap(self.scripts, threads=self.settings.script_workers)
+        self._closers += (scripted.close, background.close, soap.close)
         parts = self.api_parts(secure=secure)
         more = (*parts.extra_routes, background.route, scripted.route)
-        app = create_app(replace(parts, extra_routes=more))
+        app = create_app(replace(parts, extra_routes=more, scripted_soap=soap))
         scripted.attach(app.router)
         return app
 

@@ -16,6 +16,7 @@ import uvicorn
 
 from midspan.api import ApiParts, Application, create_app
 from midspan.api.scripted import ScriptedRest
+from midspan.api.soap.scripted import ScriptedSoap
 from midspan.instance import Instance
 from midspan.kernel.clock import ManualClock
 from midspan.records import insert, update
@@ -122,6 +123,7 @@ def wire(request: pytest.FixtureRequest) -> Iterator[Wire]:
     with open_instance(url, clock=ManualClock()) as instance:
         fill(instance)
         scripted = ScriptedRest(instance.scripts)
+        soap = ScriptedSoap(instance.scripts)
         parts = ApiParts(
             records=instance.records,
             identities=instance.identities,
@@ -129,6 +131,7 @@ def wire(request: pytest.FixtureRequest) -> Iterator[Wire]:
             ids=instance.ids,
             pushed=instance.pushed,
             pushed_sets=instance.pushed_sets,
+            scripted_soap=soap,
             extra_routes=(scripted.route,),
         )
         app = create_app(parts)
@@ -138,6 +141,7 @@ def wire(request: pytest.FixtureRequest) -> Iterator[Wire]:
                 yield Wire(instance, base, send)
         finally:
             scripted.close()
+            soap.close()
 
 
 URGENT = {1: ("1", "1"), 2: ("1", "2"), 3: ("2", "2"), 4: ("2", "3"), 5: ("3", "3")}

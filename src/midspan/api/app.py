@@ -295,6 +295,9 @@ class Application:
         lane = self._writes if route.one_write else self._lane
         if len(exchange.request.body) > LARGE_BODY:
             lane = self._large
+        if route.lane is not None:
+            choose, usual = route.lane, lane
+            lane = await self._without_waiting(lambda one: choose(one.request) or usual, exchange)
         return cast(Response, await lane.run(route.handler, exchange.request))
 
     def _admit(self, exchange: _Exchange, access: Access) -> None:

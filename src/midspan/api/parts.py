@@ -21,6 +21,7 @@ from midspan.security import Identities
 if TYPE_CHECKING:
     from midspan.api.request import Identity, Request
     from midspan.api.router import Route
+    from midspan.api.soap.scripted import ScriptedSoap
 
 
 class SignInScheme(Protocol):
@@ -71,6 +72,8 @@ class ApiParts:
     """Takes rows of staging tables in; without it they are ordinary rows that nobody may write."""
     pushed_sets: PushedSets | None = None
     """Takes many rows of a staging table in as an import set of their own."""
+    scripted_soap: ScriptedSoap | None = None
+    """Runs the scripts of SOAP services; without it they cannot be called."""
     door: Door = field(default_factory=Door)
     on_startup: tuple[Callable[[], None], ...] = field(default=())
     on_shutdown: tuple[Callable[[], None], ...] = field(default=())

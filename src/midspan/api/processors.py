@@ -13,6 +13,7 @@ from midspan.api.request import Request
 from midspan.api.response import Response
 from midspan.api.router import Route, SignedIn
 from midspan.api.soap.endpoint import soap_answer, soap_get_at_once
+from midspan.api.soap.scripted import lane_of
 from midspan.api.soap.wsdl import schema_answer, wsdl_answer
 
 _PATH = "/{table}.do"
@@ -41,6 +42,7 @@ def processor_routes() -> tuple[Route, ...]:
             handler=carry_out,
             at_once=carry_out_at_once,
             access=SignedIn(),
+            lane=lane_of,
             description=_CALL,
         ),
     )

@@ -38,6 +38,7 @@ from urllib.parse import unquote_to_bytes
 
 from midspan.api.description import Description
 from midspan.api.errors import MethodNotSupported, UnknownPath
+from midspan.api.lane import Lane
 from midspan.api.request import Request
 from midspan.api.response import Response
 from midspan.kernel.errors import InvalidDefinition
@@ -100,6 +101,8 @@ class Route:
     one_write: bool = False
     """All its work is one write transaction, and nothing is waited for outside of it. Where only
     one can write at a time, such requests queue for one thread instead of for the lock."""
+    lane: Callable[[Request], Lane | None] | None = None
+    """For requests with a body: names the threads that one belongs to; None: the usual ones."""
     stream_body: bool = False
     """The handler is a coroutine function and reads ``request.stream()`` itself."""
     cut_off: bool = False

@@ -19,6 +19,7 @@ from midspan.api.soap.envelope import (
 )
 from midspan.api.soap.roles import check_operation
 from midspan.api.soap.schema import OPERATIONS
+from midspan.api.soap.scripted import called, service_of
 from midspan.api.soap.style import Style, style_of
 from midspan.kernel.errors import (
     AccessDenied,
@@ -62,6 +63,9 @@ def soap_answer(request: Request) -> Response:
     """Carry out the operation of an envelope; whatever goes wrong is a SOAP fault."""
     operation = ""
     try:
+        service = service_of(request)
+        if service is not None:
+            return called(request, service)
         call = read_call(request.body)
         operation = call.operation
         return Response(200, _carried(request, call), CONTENT_TYPE)

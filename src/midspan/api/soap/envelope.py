@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from lxml import etree
 from msgspec import Struct
 
-from midspan.formats import xml
+from midspan.formats import JsonValue, xml
 from midspan.kernel.errors import MalformedBody
 
 ENVELOPE = "http://schemas.xmlsoap.org/soap/envelope/"
@@ -71,21 +71,46 @@ def read_call(body: bytes) -> Call:
         XmlError: the text is no XML that may be read.
         MalformedBody: it is XML, but no envelope with an operation.
     """
+    wrapper = read_wrapper(body)
+    records = (child for child in _children(wrapper) if local_name(child) == "record")
+    return Call(
+        operation=local_name(wrapper),
+        fields=_fields(wrapper),
+        records=tuple(_fields(record) for record in records),
+    )
+
+
+def read_wrapper(body: bytes) -> etree._Element:
+    """Return the first element in the body of an envelope.
+
+    Raises:
+        XmlError: the text is no XML that may be read.
+        MalformedBody: it is XML, but no envelope with an operation.
+    """
     root = xml.parse(body)
-    if _local(root) != "Envelope":
-        raise MalformedBody(f"Expected a SOAP envelope, got the element {_local(root)[:80]}")
-    content = next((child for child in _children(root) if _local(child) == "Body"), None)
+    if local_name(root) != "Envelope":
+        raise MalformedBody(f"Expected a SOAP envelope, got the element {local_name(root)[:80]}")
+    content = next((child for child in _children(root) if local_name(child) == "Body"), None)
     if content is None:
         raise MalformedBody("The SOAP envelope has no Body")
     wrapper = next(_children(content), None)
     if wrapper is None:
         raise MalformedBody("The Body of the SOAP envelope is empty; expected an operation")
-    records = (child for child in _children(wrapper) if _local(child) == "record")
-    return Call(
-        operation=_local(wrapper),
-        fields=_fields(wrapper),
-        records=tuple(_fields(record) for record in records),
-    )
+    return wrapper
+
+
+def values_of(parent: etree._Element) -> dict[str, JsonValue]:
+    """Return what is below an element by local names: texts, objects, lists where a name repeats.
+
+    >>> body = b"<Envelope><Body><f><a>1</a><b><c/></b><a>2</a></f></Body></Envelope>"
+    >>> values_of(read_wrapper(body))
+    {'a': ['1', '2'], 'b': {'c': ''}}
+    """
+    found: dict[str, list[JsonValue]] = {}
+    for child in _children(parent):
+        value: JsonValue = values_of(child) if next(_children(child), None) is not None else ""
+        found.setdefault(local_name(child), []).append(value or _text(child))
+    return {name: one[0] if len(one) == 1 else one for name, one in found.items()}
 
 
 def message(content: str) -> bytes:
@@ -132,7 +157,7 @@ def is_plain(text: str) -> bool:
 def _fields(wrapper: etree._Element) -> Fields:
     """Return the leaves below an element; what has children of its own is no field."""
     return tuple(
-        (_local(child), _text(child))
+        (local_name(child), _text(child))
         for child in _children(wrapper)
         if next(_children(child), None) is None
     )
@@ -148,5 +173,6 @@ def _children(parent: etree._Element) -> Iterator[etree._Element]:
     return parent.iterchildren("{*}*")
 
 
-def _local(node: etree._Element) -> str:
+def local_name(node: etree._Element) -> str:
+    """Return the name of an element without its namespace."""
     return str(node.tag).rpartition("}")[2]

@@ -23,7 +23,12 @@ _ROLES = {
     "update": ("soap", "soap_update", "soap_query_update"),
 }
 _MAILBOX = frozenset(_ROLES) - {"update", "deleteMultiple", "aggregate"}
-_EVERY = (*dict.fromkeys(role for roles in _ROLES.values() for role in roles), "soap_ecc")
+_SCRIPTED = ("soap", "soap_script")
+_EVERY = (
+    *dict.fromkeys(role for roles in _ROLES.values() for role in roles),
+    "soap_ecc",
+    "soap_script",
+)
 
 
 def check_operation(request: Request, table: str, operation: str) -> None:
@@ -36,6 +41,15 @@ def check_operation(request: Request, table: str, operation: str) -> None:
     if table == MAILBOX and operation in _MAILBOX:
         roles = (*roles, "soap_ecc")
     _check(request, roles)
+
+
+def check_scripted(request: Request) -> None:
+    """Refuse a call of a scripted service to a caller without a role for it.
+
+    Raises:
+        NotAuthorized: names the roles of which one is needed.
+    """
+    _check(request, _SCRIPTED)
 
 
 def check_description(request: Request) -> None:

@@ -12,11 +12,13 @@ from midspan.api.request import Request
 from midspan.api.response import Response
 from midspan.api.soap.envelope import CONTENT_TYPE, escaped
 from midspan.api.soap.roles import check_description
-from midspan.api.soap.schema import OPERATIONS, Element, Messages, messages_of
+from midspan.api.soap.schema import Element, Messages, messages_of
+from midspan.api.soap.scripted import service_messages, service_of
 from midspan.api.soap.style import Style, rights_of, style_of
 from midspan.api.tableread import open_table
 from midspan.dictionary import Table
 from midspan.kernel.errors import InvalidTable
+from midspan.scripting.soapservices import SoapService
 
 _DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>'
 _PORT = "ServiceNowSoap"
@@ -30,6 +32,9 @@ def wsdl_answer(request: Request) -> Response:
         NotAuthorized: the table is closed to web services, or the caller holds no SOAP role.
     """
     check_description(request)
+    service = service_of(request)
+    if service is not None:
+        return _service_answer(request, service)
     name = request.arguments["table"]
     try:
         table = open_table(request.snapshot, name)
@@ -49,9 +54,23 @@ def schema_answer(request: Request) -> Response:
         NotAuthorized: it is closed to web services, or the caller holds no SOAP role.
     """
     check_description(request)
+    service = service_of(request)
+    if service is not None:
+        style, messages = style_of(request, service.name), service_messages(service)
+        text = f"{_DECLARATION}{_schema(style, messages, alone=True)}"
+        return Response(200, text.encode(), CONTENT_TYPE)
     table = open_table(request.snapshot, request.arguments["table"])
     style = style_of(request, table.name)
     text = f"{_DECLARATION}{_schema(style, _messages(request, table, style), alone=True)}"
+    return Response(200, text.encode(), CONTENT_TYPE)
+
+
+def _service_answer(request: Request, service: SoapService) -> Response:
+    """Answer the WSDL of a scripted service: the one it was given, or that of its parameters."""
+    text = service.wsdl
+    if not text:
+        style = style_of(request, service.name)
+        text = "".join(_document(style, service_messages(service)))
     return Response(200, text.encode(), CONTENT_TYPE)
 
 
@@ -69,14 +88,14 @@ def _document(style: Style, messages: Messages) -> Iterator[str]:
         f' xmlns:tns="{style.namespace}" targetNamespace="{style.namespace}">'
     )
     yield f"<wsdl:types>{_schema(style, messages)}</wsdl:types>"
-    for operation in OPERATIONS:
+    for operation in messages.requests:
         for direction, name in (("In", operation), ("Out", f"{operation}Response")):
             yield (
                 f'<wsdl:message name="{operation}Soap{direction}">'
                 f'<wsdl:part name="{style.table}" element="tns:{name}"/></wsdl:message>'
             )
     yield f'<wsdl:portType name="{_PORT}">'
-    for operation in OPERATIONS:
+    for operation in messages.requests:
         yield (
             f'<wsdl:operation name="{operation}">'
             f'<wsdl:input message="tns:{operation}SoapIn"/>'
@@ -84,7 +103,7 @@ def _document(style: Style, messages: Messages) -> Iterator[str]:
         )
     yield f'</wsdl:portType><wsdl:binding name="{_PORT}" type="tns:{_PORT}">'
     yield '<soap:binding style="document" transport="http://schemas.xmlsoap.org/soap/http"/>'
-    for operation in OPERATIONS:
+    for operation in messages.requests:
         action = f"{_ACTION}/{style.table}/{operation}"
         yield (
             f'<wsdl:operation name="{operation}">'
@@ -103,7 +122,7 @@ def _schema(style: Style, messages: Messages, *, alone: bool = False) -> str:
     prefix = ' xmlns:xsd="http://www.w3.org/2001/XMLSchema"' if alone else ""
     wrappers = (
         _wrapper(name, elements)
-        for operation in OPERATIONS
+        for operation in messages.requests
         for name, elements in (
             (operation, messages.requests[operation]),
             (f"{operation}Response", messages.answers[operation]),

@@ -187,3 +187,11 @@ function restObject(name) {
 
 lazily('request', restObject);
 lazily('response', restObject);
+
+// The envelope of a SOAP call as a tree, made when a script first asks for it.
+lazily('soapRequestDocument', () => {
+  if (call.envelope === undefined && typeof globalThis.soapRequestXML === 'string') {
+    call.envelope = new (part('xml').XMLDocument)(globalThis.soapRequestXML);
+  }
+  return call.envelope;
+});
