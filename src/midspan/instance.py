@@ -18,6 +18,7 @@ from midspan.apps.bootstrap import alone, install, is_empty, open_vault, upgrade
 from midspan.apps.load import builtin_apps, builtin_hash
 from midspan.attachments import AttachmentGuard, AttachmentStore, AttachmentSweeper
 from midspan.ecc import EccOptions, EccQueue, Enrolments, QueueHook
+from midspan.ecc.attachmentcreator import AttachmentCreator
 from midspan.ecc.credentials import StoredSecrets
 from midspan.ecc.sweeper import Sweeper
 from midspan.events import REGISTER, Dispatcher, EventQueue, EventRegistry
@@ -178,7 +179,7 @@ class Instance:
         self.scripts.extensions.append(
             lambda unit: MessageCalls(unit, lambda: self.messages, self.deferred, relay).calls()
         )
-        self.records.hooks.append(QueueHook(self.ecc))
+        self.records.hooks += (QueueHook(self.ecc), AttachmentCreator(self.attachments))
         self.pushed_sets = PushedSets(self.records, self.imports, self.jobs, self._acting)
         self.relay = RelayImports(self.records, self.imports, self.ecc, self.jobs)
         self.schedules = ScheduledImports(self.records, self.imports, self.relay, self.jobs)

@@ -29,7 +29,7 @@ _MOST_MEMBERS = 100
 _GZIP = 31
 """What zlib calls a stream with the header of gzip."""
 _PACKED = ("gzip", "x-gzip")
-_TEXTS = ("application/json", "application/xml")
+_TEXTS = ("application/json", "application/xml", "text/xml")
 _SWITCH = "midspan.rest.compress"
 _QUALITY_ZERO = re.compile(r"q=0(?:\.0*)?$")
 
