@@ -1,8 +1,8 @@
 """Messages of the queue that carry a file: what integrations without another way attach with.
 
 ``topic`` is AttachmentCreator, ``name`` ``<file>:<type>``, ``source`` ``<table>:<sys_id>`` and
-``payload`` the file in base64. The file is attached in the transaction of the message, with the rights of its
-sender; the message says what became of it. Source: ``spec/clients.md`` 34.
+``payload`` the file in base64. The file is attached in the transaction of the message, with the
+rights of its sender; the message says what became of it. Source: ``spec/clients.md`` 34.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
 
@@ -11,10 +12,13 @@ import httpx
 import pytest
 from lxml import etree
 
+from midspan.api import create_app
+from midspan.api.soap.scripted import ScriptedSoap
+from midspan.kernel.clock import ManualClock
 from midspan.records import delete, insert
 from midspan.security import SYSTEM
 
-from .conftest import ADMIN, USER, Site
+from .conftest import ADMIN, USER, Site, parts_of
 
 XSD = "{http://www.w3.org/2001/XMLSchema}"
 ENVELOPE = "{http://schemas.xmlsoap.org/soap/envelope/}"
@@ -261,3 +265,37 @@ def test_the_user_who_wrote_is_the_one_who_signed_in(site: Site, records: Any) -
     assert "<sys_created_by>admin</sys_created_by>" in shown
     call(site, "deleteRecord", f"<sys_id>{made}</sys_id>", at="cmn_building.do?SOAP")
     assert made != ADMIN
+
+
+def test_wrong_tokens_slow_down_the_sign_in(site: Site, records: Any) -> None:
+    records("sys_properties", name="glide.soap.require_ws_security", value="true")
+    token = "<UsernameToken><Username>ann</Username><Password>wrong</Password></UsernameToken>"
+    body = (
+        f"<Envelope><Header><Security>{token}</Security></Header><Body><getKeys/></Body></Envelope>"
+    )
+    told = [post(site, body.encode()).text for _ in range(11)]
+    assert all("WS-Security: failed to authenticate" in text for text in told[:10])
+    assert "Too many failed sign-ins" in told[10]
+    assert site.send("GET", "/api/now/table/incident", user="ann").status_code == 429
+    clock = site.instance.clock
+    assert isinstance(clock, ManualClock)
+    clock.advance(timedelta(hours=1))
+    assert site.send("GET", "/api/now/table/incident", user="ann").status_code == 200
+
+
+def test_a_script_runs_in_threads_of_its_own(site: Site, records: Any) -> None:
+    service = records("sys_web_service", name="Slow", script="response.done = true;")
+    scripted = ScriptedSoap(site.instance.scripts, threads=1)
+    app = create_app(parts_of(site.instance, scripted_soap=scripted))
+    try:
+        with patch.object(scripted.lane, "run", wraps=scripted.lane.run) as run:
+            there = Site(site.instance, app, site._runner)
+            assert "<done>true</done>" in call(there, "execute", at="Slow.do?SOAP").text
+            assert run.call_count == 1
+            assert call(there, "getKeys").status_code == 200
+            assert run.call_count == 1
+    finally:
+        app.close()
+        scripted.close()
+    assert service
+    assert "Scripts are not available here" in call(site, "execute", at="Slow.do?SOAP").text

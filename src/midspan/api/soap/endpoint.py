@@ -21,6 +21,7 @@ from midspan.api.soap.roles import check_operation
 from midspan.api.soap.schema import OPERATIONS
 from midspan.api.soap.scripted import called, service_of
 from midspan.api.soap.style import Style, style_of
+from midspan.api.soap.wssecurity import check_security
 from midspan.kernel.errors import (
     AccessDenied,
     Conflict,
@@ -63,6 +64,7 @@ def soap_answer(request: Request) -> Response:
     """Carry out the operation of an envelope; whatever goes wrong is a SOAP fault."""
     operation = ""
     try:
+        check_security(request)
         service = service_of(request)
         if service is not None:
             return called(request, service)
