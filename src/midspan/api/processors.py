@@ -73,6 +73,7 @@ _CALL = Description(
         _TABLE,
         query("SOAP", "Says that the body is a SOAP envelope."),
         query("allow_empty_value", "true: empty elements empty their fields."),
+        query("hierarchical", "true: elements inside an insert are records that belong to it."),
         _DISPLAY,
     ),
     body=Body(TEXT, (_TEXT_XML,)),

@@ -299,3 +299,29 @@ def test_a_script_runs_in_threads_of_its_own(site: Site, records: Any) -> None:
         scripted.close()
     assert service
     assert "Scripts are not available here" in call(site, "execute", at="Slow.do?SOAP").text
+
+
+def test_what_belongs_to_a_record_comes_inside_it(site: Site) -> None:
+    task = "<problem_task><short_description>Look</short_description></problem_task>"
+    inner = (
+        f"<short_description>Outage</short_description>{task}{task}"
+        "<incident><short_description>Down</short_description>"
+        "<incident_task><short_description>Call</short_description></incident_task></incident>"
+    )
+    answer = call(site, "insert", inner, at="problem.do?SOAP&hierarchical=true")
+    sys_id = re.findall("<sys_id>(.*?)</sys_id>", answer.text)[0]
+    with site.instance.records.read(SYSTEM) as records:
+        assert len(records.find("problem_task", f"problem={sys_id}")) == 2
+        (incident,) = records.find("incident", f"problem_id={sys_id}")
+        (there,) = records.find("incident_task", f"incident={incident.sys_id}")
+    assert there.get("short_description") == "Call"
+
+
+def test_all_of_a_hierarchy_is_inserted_or_nothing(site: Site) -> None:
+    inner = (
+        "<short_description>Half</short_description><problem_task><a/></problem_task><x><a/></x>"
+    )
+    answer = call(site, "insert", inner, at="problem.do?SOAP&hierarchical=true")
+    assert "Invalid table x" in answer.text
+    with site.instance.records.read(SYSTEM) as records:
+        assert records.find("problem", "short_description=Half") == []

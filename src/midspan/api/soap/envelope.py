@@ -31,6 +31,14 @@ Fields = tuple[tuple[str, str], ...]
 """Names and texts in the order in which they came; a name may come twice."""
 
 
+class Nested(Struct, frozen=True):
+    """An element of elements: its name, its leaves, and what is nested in it."""
+
+    name: str
+    fields: Fields
+    nested: tuple[Nested, ...] = ()
+
+
 class Call(Struct, frozen=True):
     """An operation with its parameters."""
 
@@ -38,6 +46,8 @@ class Call(Struct, frozen=True):
     fields: Fields
     records: tuple[Fields, ...] = ()
     """The ``<record>`` children, for operations on several."""
+    nested: tuple[Nested, ...] = ()
+    """All other children with children."""
 
     def text(self, name: str) -> str:
         """Return the first parameter of this name without white space around it, or ``''``."""
@@ -65,7 +75,7 @@ def read_call(body: bytes) -> Call:
     """Read an envelope.
 
     >>> read_call(b"<Envelope><Body><get xmlns='urn:x'><sys_id>1</sys_id></get></Body></Envelope>")
-    Call(operation='get', fields=(('sys_id', '1'),), records=())
+    Call(operation='get', fields=(('sys_id', '1'),), records=(), nested=())
 
     Raises:
         XmlError: the text is no XML that may be read.
@@ -77,6 +87,7 @@ def read_call(body: bytes) -> Call:
         operation=local_name(wrapper),
         fields=_fields(wrapper),
         records=tuple(_fields(record) for record in records),
+        nested=_nested(wrapper),
     )
 
 
@@ -160,6 +171,14 @@ def _fields(wrapper: etree._Element) -> Fields:
         (local_name(child), _text(child))
         for child in _children(wrapper)
         if next(_children(child), None) is None
+    )
+
+
+def _nested(wrapper: etree._Element) -> tuple[Nested, ...]:
+    return tuple(
+        Nested(local_name(child), _fields(child), _nested(child))
+        for child in _children(wrapper)
+        if next(_children(child), None) is not None and local_name(child) != "record"
     )
 
 

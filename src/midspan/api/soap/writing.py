@@ -9,6 +9,7 @@ from msgspec import Struct
 from midspan.api.importset import rows_of
 from midspan.api.request import Request
 from midspan.api.soap.envelope import Call, Fields, SoapFault, element
+from midspan.api.soap.hierarchy import insert_nested, is_hierarchical
 from midspan.api.soap.reading import query_of
 from midspan.api.soap.schema import IMPORTED, inserted_elements
 from midspan.api.soap.style import Style
@@ -47,6 +48,14 @@ def insert(request: Request, style: Style, call: Call) -> str | Several:
     with request.parts.records.write(request.actor) as transaction:
         change = _insertion(request, transaction, table, call.fields)
         applied = transaction.apply(change, alone=True)
+        if call.nested and is_hierarchical(request):
+            insert_nested(
+                request,
+                transaction,
+                (applied.table, applied.sys_id),
+                call.nested,
+                lambda other, fields: _insertion(request, transaction, other, fields),
+            )
         return _inserted(transaction, table, applied.sys_id)
 
 
