@@ -325,3 +325,18 @@ def test_all_of_a_hierarchy_is_inserted_or_nothing(site: Site) -> None:
     assert "Invalid table x" in answer.text
     with site.instance.records.read(SYSTEM) as records:
         assert records.find("problem", "short_description=Half") == []
+
+
+@pytest.mark.parametrize("display", ["false", "true", "all"])
+def test_empty_fields_are_left_out_where_that_is_wanted(
+    site: Site, records: Any, display: str
+) -> None:
+    at = f"incident.do?SOAP&displayvalue={display}"
+    before = call(site, "getRecords", at=at).text
+    records("sys_properties", name="glide.soap.omit_null_values", value="true")
+    own = f"<sys_id>{USER}</sys_id>"
+    for operation in ("get", "getRecords"):
+        text = call(site, operation, own, at=at).text
+        assert "<short_description>&lt;script&gt;</short_description>" in text
+        assert "/>" not in text
+    assert "/>" in before

@@ -21,7 +21,7 @@ from midspan.api.soap.roles import check_operation
 from midspan.api.soap.schema import OPERATIONS
 from midspan.api.soap.scripted import called, service_of
 from midspan.api.soap.style import Style, style_of
-from midspan.api.soap.wssecurity import check_security
+from midspan.api.soap.wssecurity import REQUIRED, check_security
 from midspan.kernel.errors import (
     AccessDenied,
     Conflict,
@@ -64,6 +64,7 @@ def soap_answer(request: Request) -> Response:
     """Carry out the operation of an envelope; whatever goes wrong is a SOAP fault."""
     operation = ""
     try:
+        _check_type(request)
         check_security(request)
         service = service_of(request)
         if service is not None:
@@ -91,6 +92,9 @@ def soap_get_at_once(request: Request) -> Response | None:
     if not small or not request.parts.records.prompt:
         return None
     try:
+        if request.property_flag(REQUIRED):  # a token is checked in a thread
+            return None
+        _check_type(request)
         call = read_call(request.body)
         if call.operation != "get":
             return None
@@ -118,6 +122,15 @@ def _carried(request: Request, call: Call) -> bytes:
     if isinstance(content, writing.Several):
         return style.answer("multiInsert", content.content)
     return style.answer(call.operation, content)
+
+
+def _check_type(request: Request) -> None:
+    """Refuse a body that does not call itself XML, where the instance asks for that."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "text/xml" and request.property_flag("glide.soap.require_content_type_xml"):
+        raise SoapFault(
+            "Unsupported content type", "Send the header Content-Type: text/xml.", code="Client"
+        )
 
 
 def _refused(fault: SoapFault) -> Response:

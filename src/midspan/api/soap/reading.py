@@ -59,6 +59,7 @@ from midspan.storage import Row
 MOST_RECORDS = 250
 """Rows of getRecords for callers that name no number."""
 _NOT_FILTERS = frozenset(CONTROLS)
+_EMPTY = re.compile(r"<[\w.]+/>")
 _PREFIX = re.compile(r"(>=|<=|!=|>|<|\*|STARTSWITH)(?=.)", re.DOTALL)
 _TEST = re.compile(
     r"\s*(COUNT|SUM|AVG|MIN|MAX)\^([a-z0-9_.]*|\*)\^(=|!=|<>|>=|<=|>|<)\^(.*)",
@@ -79,7 +80,7 @@ def get(request: Request, style: Style, call: Call) -> str:
             row = read_record(request, transaction, view, call.text("sys_id"))
     except RecordNotFound:
         return ""
-    return next(_rows(request, table, shape, [row]), "")
+    return _shown(style, next(_rows(request, table, shape, [row]), ""))
 
 
 def get_at_once(request: Request, style: Style, call: Call) -> str | None:
@@ -93,7 +94,7 @@ def get_at_once(request: Request, style: Style, call: Call) -> str | None:
         row = read_stored_at_once(request, view, call.text("sys_id"))
     except RecordNotFound:
         return ""
-    return None if row is None else next(_rows(request, table, shape, [row]), "")
+    return None if row is None else _shown(style, next(_rows(request, table, shape, [row]), ""))
 
 
 def get_records(request: Request, style: Style, call: Call) -> str:
@@ -102,7 +103,7 @@ def get_records(request: Request, style: Style, call: Call) -> str:
     shape = _shape(request, table, style, call)
     page = read_page(request, table.name, _wanted(request, table, call, shape, MOST_RECORDS))
     rows = _rows(request, table, shape, page.rows)
-    return "".join(f"<getRecordsResult>{row}</getRecordsResult>" for row in rows)
+    return "".join(f"<getRecordsResult>{_shown(style, row)}</getRecordsResult>" for row in rows)
 
 
 def get_keys(request: Request, style: Style, call: Call) -> str:
@@ -232,6 +233,11 @@ def _rows(
     twins = {field.name for field in fields if has_twin(field)}
     for row in rows:
         yield "".join(_pairs(items, row, twins))
+
+
+def _shown(style: Style, row: str) -> str:
+    """Return the elements of a row, without the empty ones where those are not wanted."""
+    return _EMPTY.sub("", row) if style.omits_empty else row
 
 
 def _writer(snapshot: Snapshot, table: str, names: Sequence[str]) -> RowWriter:

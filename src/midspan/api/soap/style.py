@@ -27,6 +27,8 @@ class Style(Struct, frozen=True):
     address: str
     """Where messages are sent to."""
     display: Display
+    omits_empty: bool = False
+    """Whether empty fields have no element."""
 
     def answer(self, operation: str, content: str) -> bytes:
         """Return the envelope of an answer; its children are qualified as the WSDL says."""
@@ -51,6 +53,7 @@ def style_of(request: Request, table: str) -> Style:
         service=f"ServiceNow_{table}" if named else "ServiceNow",
         address=f"{root.rstrip('/')}/{table}.do?{shown}SOAP",
         display=display,
+        omits_empty=request.property_flag("glide.soap.omit_null_values"),
     )
 
 
