@@ -121,6 +121,25 @@ def test_clients_made_before_a_column_was_added_keep_working(
     check(run([*CLIENTS[READ_ONCE], script], remembered), served)
 
 
+def test_a_client_calls_a_scripted_service_with_a_token(served: dict[str, str]) -> None:
+    url = served["CLIENT_URL"]
+    script = "if (request.who == 'nobody') throw 'Nobody is there'; response.times = request.times;"
+    script += " response.text = 'Hello ' + request.who;"
+    values = {"name": "ClientGreeting", "script": script, "wsdl_compliance": "true"}
+    service = make(url, "sys_web_service", **values)
+    for kind, names in (("input", ("who", "times")), ("output", ("text", "times"))):
+        for name in names:
+            make(url, f"sys_web_service_{kind}", web_service=service, name=name)
+    make(url, "sys_properties", name="glide.soap.require_ws_security", value="true")
+    said = run([PYTHON, str(SCRIPTS / "zeep_scripted.py")], served)
+    assert said == {
+        "text": "Hello Grüße & <b>",
+        "times": "2",
+        "thrown": "Nobody is there",
+        "wrong": "WS-Security: failed to authenticate",
+    }
+
+
 def check(said: dict[str, Any], served: dict[str, str], *, both: bool = True) -> None:
     """Compare what a client found with what was sent."""
     assert said["warnings"] == []
@@ -160,11 +179,13 @@ def done(command: list[str], folder: Path) -> str:
     return said.stdout + said.stderr
 
 
-def make(url: str, table: str, **values: str) -> None:
+def make(url: str, table: str, **values: str) -> str:
+    """Insert a record; return its id."""
     answer = httpx.post(
         f"{url}/api/now/table/{table}", json=values, auth=("admin", PASSWORD), timeout=60
     )
     assert answer.status_code == 201, answer.text
+    return str(answer.json()["result"]["sys_id"])
 
 
 def wsdl(served: dict[str, str], table: str, words: str = "") -> str:
