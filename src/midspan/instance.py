@@ -59,6 +59,7 @@ from midspan.rules import (
     ScriptedRules,
 )
 from midspan.scripting import ScriptRunner, open_pool
+from midspan.scripting.addresses import ServiceAddresses
 from midspan.scripting.includes import PARTS as SCRIPT_PARTS
 from midspan.scripting.messagecalls import MessageCalls
 from midspan.scripting.services import SERVICES
@@ -133,7 +134,7 @@ class Instance:
         self.records.access_scripts = RecordAccessScripts(self.scripts)
         later = LaterRules(self.records, scripted, self.jobs, self._acting)
         self.rules = BusinessRules(self.records, scripted, later)
-        self.records.hooks.extend((self.rules, ScriptCheck(self.scripts)))
+        self.records.hooks += (self.rules, ScriptCheck(self.scripts), ServiceAddresses())
         self.script_events = EventQueue(self.records, self.jobs, self._acting)
         self.script_events.handlers.append(ScriptActions(self.scripts))
         self.script_items = ScheduledScripts(self.records, self.scripts, self.jobs, self._acting)

@@ -41,6 +41,10 @@ RELATED: Mapping[str, tuple[Related, ...]] = {
         Related("sys_transform_entry", "map", "ORDERBYorder"),
         Related("sys_import_set_run", "sys_transform_map"),
     ),
+    "sys_web_service": (
+        Related("sys_web_service_input", "web_service", "ORDERBYorder"),
+        Related("sys_web_service_output", "web_service", "ORDERBYorder"),
+    ),
     "sys_ws_definition": (Related("sys_ws_operation", "web_service_definition", "ORDERBYname"),),
     "ecc_agent": (Related("ecc_queue", "mid_server"),),
     "ecc_queue": (Related("ecc_queue", "response_to"),),

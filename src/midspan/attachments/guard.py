@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 from midspan.attachments.errors import AttachmentProtected
 from midspan.attachments.file import (
@@ -86,7 +85,7 @@ class AttachmentGuard:
             for sys_id in _attached(transaction, table, [draft.sys_id for draft in drafts])
         ]
         if changes:
-            with _unrestricted(transaction):
+            with transaction.unrestricted():
                 transaction.apply_all(changes)
 
     def _give_up(self, drafts: Sequence[Draft], transaction: RecordTransaction) -> None:
@@ -211,13 +210,3 @@ def _attached(transaction: RecordTransaction, table: Table, records: Sequence[st
     test = Test(dictionary.path(TABLE, "table_sys_id"), Operator.IN, tuple(records))
     rows = transaction.run(ReadPlan(table=TABLE, columns=columns, condition=test))
     return sorted(str(row[0]) for row in rows if row[1] in names)
-
-
-@contextmanager
-def _unrestricted(transaction: RecordTransaction) -> Iterator[None]:
-    """Whoever may delete a record deletes its files, too."""
-    before, transaction.enforce = transaction.enforce, False
-    try:
-        yield
-    finally:
-        transaction.enforce = before

@@ -38,6 +38,7 @@ KINDS = (
         "operation_script",
         ("web_service_definition.service_id", "http_method", "name"),
     ),
+    Kind("sys_web_service", "script"),
     Kind("sys_script_include", "script"),
     Kind("sys_script", "script", ("collection", "name")),
     Kind("sysevent_script_action", "script"),

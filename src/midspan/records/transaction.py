@@ -102,6 +102,16 @@ class RecordTransaction:
         finally:
             self.actor, self._access = former, None
 
+    @contextmanager
+    def unrestricted(self) -> Iterator[None]:
+        """Work without access control for the time of the block: what follows from a change that
+        was allowed is allowed."""
+        before, self.enforce = self.enforce, False
+        try:
+            yield
+        finally:
+            self.enforce = before
+
     def use(self, snapshot: Snapshot) -> None:
         """Work with another snapshot from here on; access is derived anew."""
         self._snapshot = snapshot

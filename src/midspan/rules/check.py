@@ -75,6 +75,7 @@ _TABLES: dict[str, tuple[str, ...]] = {
     "sys_script": ("script", "condition"),
     "sysevent_script_action": ("script", "condition_script"),
     "sysauto_script": ("script", "condition"),
+    "sys_web_service": ("script", "condition"),
 }
 
 

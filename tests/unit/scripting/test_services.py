@@ -90,3 +90,47 @@ def test_an_uncommitted_service_is_not_served(instance: Instance) -> None:
     with pytest.raises(RuntimeError, match="undo"):
         define_and_undo()
     assert find(instance, "/api/global/undone") == Match()
+
+
+def test_records_have_their_addresses(instance: Instance) -> None:
+    service = make(instance, "sys_ws_definition", name="F", service_id="f", namespace="x_a")
+    plain = make(
+        instance, "sys_ws_operation", web_service_definition=service, relative_path="/o/{id}"
+    )
+    version = make(
+        instance,
+        "sys_ws_version",
+        web_service_definition=service,
+        version="1",
+        is_default="true",
+    )
+    versioned = make(
+        instance,
+        "sys_ws_operation",
+        web_service_definition=service,
+        web_service_version=version,
+        relative_path="/",
+    )
+
+    def addresses() -> list[str]:
+        with instance.records.read(SYSTEM) as transaction:
+            first = transaction.require("sys_ws_operation", plain)
+            second = transaction.require("sys_ws_operation", versioned)
+            found = transaction.require("sys_ws_definition", service)
+        return [
+            found.get("base_uri"),
+            first.get("operation_uri"),
+            second.get("operation_uri"),
+            second.get("default_operation_uri"),
+        ]
+
+    assert addresses() == ["/api/x_a/f", "/api/x_a/f/o/{id}", "/api/x_a/v1/f", "/api/x_a/f"]
+    with instance.records.write(SYSTEM, enforce=False) as transaction:
+        transaction.apply(update("sys_ws_definition", service, {"service_id": "g"}))
+        transaction.apply(
+            update("sys_ws_version", version, {"version_id": "v2", "is_default": "false"})
+        )
+    assert addresses() == ["/api/x_a/g", "/api/x_a/g/o/{id}", "/api/x_a/v2/g", ""]
+    with instance.records.read(SYSTEM) as transaction:
+        paths = {row.get("operation_uri") for row in transaction.find("sys_ws_operation", "")}
+    assert "/api/x_a/g/o/{id}" in paths
