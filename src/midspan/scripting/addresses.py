@@ -6,6 +6,8 @@ same: ``base_uri`` of a service, ``operation_uri`` and ``default_operation_uri``
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from midspan.dictionary import Table
 from midspan.query import Query
 from midspan.records import PROPERTIES, Draft, Operation, Record, RecordTransaction, update
@@ -61,7 +63,7 @@ class ServiceAddresses:
         return query
 
 
-def _base(transaction: RecordTransaction, definition: dict[str, str]) -> str:
+def _base(transaction: RecordTransaction, definition: Mapping[str, str]) -> str:
     """Return ``/api/<namespace>/<id>`` of a service."""
     properties = transaction.snapshot.part(PROPERTIES)
     code = properties.get("glide.appcreator.company.code") or _NO_NAMESPACE
@@ -69,7 +71,7 @@ def _base(transaction: RecordTransaction, definition: dict[str, str]) -> str:
     return f"/api/{definition.get('namespace') or code}/{name}"
 
 
-def _addresses(transaction: RecordTransaction, resource: dict[str, str]) -> tuple[str, str]:
+def _addresses(transaction: RecordTransaction, resource: Mapping[str, str]) -> tuple[str, str]:
     """Return the address of a resource, and that without a version where its version answers so."""
     definition = _found(transaction, DEFINITIONS, resource.get("web_service_definition", ""))
     if definition is None:
