@@ -17,11 +17,17 @@ from midspan.api.soap.scripted import lane_of
 from midspan.api.soap.wsdl import schema_answer, wsdl_answer
 
 _PATH = "/{table}.do"
-_SHOWN: Mapping[str, Callable[[Request], Response]] = {
+_Processor = Callable[[Request], Response]
+_SHOWN: Mapping[str, _Processor] = {
     "wsdl": wsdl_answer,
     "xsd": schema_answer,
     "schema": schema_answer,
 }
+"""What answers GET, by the word of the query in small letters."""
+_CALLED: Mapping[str, _Processor] = {
+    "soap": soap_answer,
+}
+"""What answers POST."""
 
 
 def processor_routes() -> tuple[Route, ...]:
@@ -91,11 +97,7 @@ def show(request: Request) -> Response:
     Raises:
         UnknownPage: it names none.
     """
-    for word, _ in request.query:
-        shown = _SHOWN.get(word.lower())
-        if shown is not None:
-            return shown(request)
-    raise UnknownPage
+    return _answered(request, _SHOWN)
 
 
 def carry_out(request: Request) -> Response:
@@ -104,8 +106,14 @@ def carry_out(request: Request) -> Response:
     Raises:
         UnknownPage: the query does not say what the body is.
     """
-    if any(word.lower() == "soap" for word, _ in request.query):
-        return soap_answer(request)
+    return _answered(request, _CALLED)
+
+
+def _answered(request: Request, processors: Mapping[str, _Processor]) -> Response:
+    for word, _ in request.query:
+        processor = processors.get(word.lower())
+        if processor is not None:
+            return processor(request)
     raise UnknownPage
 
 
