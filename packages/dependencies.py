@@ -27,6 +27,7 @@ THIRD_PARTY = [
     "starlette>=1.0",
     "typer>=0.20",
     "tzdata",
+    "xlsxwriter>=3.2",
     "zstandard>=0.25",
 ]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from midspan.api import exports
 from midspan.api.description import TEXT, Answer, Body, Description, query, segment
 from midspan.api.errors import UnknownPage
 from midspan.api.request import Request
@@ -22,6 +23,7 @@ _SHOWN: Mapping[str, _Processor] = {
     "wsdl": wsdl_answer,
     "xsd": schema_answer,
     "schema": schema_answer,
+    **exports.PROCESSORS,
 }
 """What answers GET, by the word of the query in small letters."""
 _CALLED: Mapping[str, _Processor] = {
