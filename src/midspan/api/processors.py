@@ -1,6 +1,6 @@
-"""What ``/{table}.do`` is asked for by a word of its query: WSDL, SOAP, XSD.
+"""What ``/{table}.do`` is asked for by a word of its query: WSDL, SOAP, CSV, JSONv2 and others.
 
-Source: ``spec/soap.md`` 1. The order of the words does not matter.
+Source: ``spec/soap.md`` 1, ``spec/rest-api.md`` 7.7 and 7.8. The order of words does not matter.
 """
 
 from __future__ import annotations
@@ -8,14 +8,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from midspan.api import exports
-from midspan.api.description import TEXT, Answer, Body, Description, query, segment
+from midspan.api.description import (
+    ANYTHING,
+    FLAG,
+    JSON,
+    NUMBER,
+    TEXT,
+    Answer,
+    Body,
+    Description,
+    query,
+    segment,
+)
 from midspan.api.errors import UnknownPage
+from midspan.api.exports.endpoint import XLSX
+from midspan.api.jsonv2 import jsonv2_answer
 from midspan.api.request import Request
 from midspan.api.response import Response
 from midspan.api.router import Route, SignedIn
 from midspan.api.soap.endpoint import soap_answer, soap_get_at_once
 from midspan.api.soap.scripted import lane_of
 from midspan.api.soap.wsdl import schema_answer, wsdl_answer
+from midspan.api.table import STRICT
 
 _PATH = "/{table}.do"
 _Processor = Callable[[Request], Response]
@@ -23,10 +37,14 @@ _SHOWN: Mapping[str, _Processor] = {
     "wsdl": wsdl_answer,
     "xsd": schema_answer,
     "schema": schema_answer,
+    "json": jsonv2_answer,
+    "jsonv2": jsonv2_answer,
     **exports.PROCESSORS,
 }
 """What answers GET, by the word of the query in small letters."""
 _CALLED: Mapping[str, _Processor] = {
+    "json": jsonv2_answer,
+    "jsonv2": jsonv2_answer,
     "soap": soap_answer,
 }
 """What answers POST."""
@@ -57,39 +75,75 @@ def processor_routes() -> tuple[Route, ...]:
 
 
 _TEXT_XML = "text/xml"
-_MEDIA = (_TEXT_XML, "text/plain")
+_FILES = (_TEXT_XML, "text/plain", "text/csv", XLSX, JSON)
 _TABLE = segment("table", "Name of the table.", {"type": "string", "minLength": 1})
 _DISPLAY = query(
     "displayvalue", "true: what people see instead of what is stored; all: both of them."
 )
+_ACTION = query("sysparm_action", "JSONv2: what is done; the same member of the body wins.")
+_QUERY = query("sysparm_query", "Encoded query.")
+_ONE = query("sysparm_sys_id", "Id of the only record that is wanted.")
+_JSON = query("JSONv2", "Asks for, or sends, JSON; so does JSON.")
+_VARIABLES = query("displayvariables", "JSONv2: answers to questions of the catalogue.", FLAG)
 _SHOW = Description(
-    summary="Read the WSDL of a table (?WSDL) or its XML schema (?XSD)",
-    tag="SOAP",
+    summary="Read a table as a file (?CSV, ?XLSX, ?XML, ?JSONv2), its WSDL, or its XML schema",
+    tag="Processors",
     parameters=(
         _TABLE,
         query("WSDL", "Asks for the WSDL."),
         query("XSD", "Asks for the schema alone; so does SCHEMA."),
+        query("CSV", "Asks for a CSV file."),
+        query("XLSX", "Asks for a workbook; so do EXCEL and XLS."),
+        query("XML", "Asks for XML."),
+        query("UNL", "Asks for XML in unload form."),
+        _JSON,
         _DISPLAY,
+        _VARIABLES,
+        _ACTION,
+        _QUERY,
+        _ONE,
+        query("sys_id", "Id of the only record that is exported."),
+        query("sysparm_orderby", "A field to sort by, behind those of the query."),
+        query("sysparm_record_count", "Most rows of the answer.", NUMBER),
+        query("sysparm_view", "Taken and not used."),
+        query("sysparm_fields", "Columns of an export, with commas between."),
+        query("sysparm_default_export_fields", "all: every column of the table."),
+        query("sysparm_display_value", "Exports: what people see, or what is stored.", FLAG),
+        query("sysparm_export_column_header_label", "Head columns with labels or names.", FLAG),
+        query("useUnloadFormat", "XML in unload form.", FLAG),
+        STRICT,
     ),
-    answers={200: Answer("The document; a text where there is no such table.", TEXT, _MEDIA)},
-    refuses=(400, 403, 404),
+    answers={200: Answer("The file.", None, _FILES, ("Content-Disposition", "X-Midspan-Warning"))},
+    refuses=(400, 403, 404, 405),
 )
 _CALL = Description(
-    summary="Carry out a SOAP operation on a table (?SOAP)",
-    tag="SOAP",
+    summary="Carry out a SOAP operation (?SOAP) or a JSONv2 action (?JSONv2) on a table",
+    tag="Processors",
     parameters=(
         _TABLE,
         query("SOAP", "Says that the body is a SOAP envelope."),
-        query("allow_empty_value", "true: empty elements empty their fields."),
-        query("hierarchical", "true: elements inside an insert are records that belong to it."),
+        query("allow_empty_value", "SOAP, true: empty elements empty their fields."),
+        query("hierarchical", "SOAP, true: elements inside an insert are records of its own."),
+        _JSON,
+        _ACTION,
+        _QUERY,
+        _ONE,
+        query("sysparm_record_scope", "Taken and not used."),
         _DISPLAY,
+        _VARIABLES,
+        STRICT,
     ),
-    body=Body(TEXT, (_TEXT_XML,)),
+    body=Body(ANYTHING, (_TEXT_XML, JSON)),
     answers={
-        200: Answer("The answer of the operation.", TEXT, (_TEXT_XML,)),
+        200: Answer(
+            "The answer of the operation or action.",
+            None,
+            (_TEXT_XML, JSON),
+            ("X-Midspan-Warning",),
+        ),
         500: Answer("A SOAP fault.", TEXT, (_TEXT_XML,)),
     },
-    refuses=(400, 404),
+    refuses=(400, 403, 404, 415),
 )
 
 

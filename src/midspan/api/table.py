@@ -251,7 +251,7 @@ def create_record(request: Request) -> Response:
     table = open_table(request.snapshot, request.arguments["table"])
     wanted = read_write(request)
     with request.writing() as transaction:
-        cls = _wanted_class(transaction, table, wanted)
+        cls = wanted_class(transaction, table, wanted)
         incoming = Incoming(transaction, cls, wanted, "create")
         change = Change(
             table=table.name,
@@ -395,7 +395,7 @@ def _page_url(request: Request, kept: list[tuple[str, str]], offset: int, limit:
     return f"{request.base_url}{request.path}?{urlencode(pairs, quote_via=quote, safe='')}"
 
 
-def _wanted_class(transaction: RecordTransaction, table: Table, wanted: WriteRequest) -> Table:
+def wanted_class(transaction: RecordTransaction, table: Table, wanted: WriteRequest) -> Table:
     """An insert through a parent may name the class of the record."""
     name = wanted.values.get("sys_class_name")
     if isinstance(name, str) and transaction.dictionary.is_a(name, table.name):
