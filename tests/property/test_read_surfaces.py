@@ -129,7 +129,24 @@ ASKED = {
         *(f"/nav/u_person/{one}" for one in PEOPLE),
     ),
     "/readyz": ("/readyz",),
-    "/{table}.do": ("/u_case.do?WSDL", "/u_person.do?WSDL", "/u_team.do?WSDL", "/u_case.do"),
+    "/{table}.do": (
+        "/u_case.do?WSDL",
+        "/u_person.do?WSDL",
+        "/u_team.do?WSDL",
+        "/u_case.do",
+        "/u_case_list.do?CSV&sysparm_default_export_fields=all",
+        "/u_case_list.do?CSV&sysparm_fields=u_title,u_secret,u_owner,u_owner.u_name,u_team",
+        "/u_case_list.do?CSV&sysparm_query=ORDERBYu_secret",
+        "/u_case_list.do?CSV&sysparm_record_count=2&sysparm_orderby=u_title",
+        "/u_case_list.do?XLSX",
+        "/u_case_list.do?UNL",
+        "/u_case.do?XML&sysparm_query=u_team.u_nameISNOTEMPTY",
+        f"/u_case.do?XML&sys_id={HIDDEN[0]}",
+        "/u_team_list.do?XML",
+        "/u_case.do?JSONv2&displayvalue=all&displayvariables=true",
+        "/u_case.do?JSONv2&sysparm_action=getKeys&sysparm_query=u_owner=Zoe",
+        f"/u_case.do?JSONv2&sysparm_sys_id={HIDDEN[1]}",
+    ),
 }  # fmt: skip
 """What is asked of each compared path; below /api/now the part behind it, in all versions."""
 WRITES: tuple[tuple[str, str, object], ...] = (
@@ -178,6 +195,18 @@ SOAP = (
     f"<update><sys_id>{CASES[2]}</sys_id><u_owner>Zoe</u_owner></update>",
     f"<deleteRecord><sys_id>{HIDDEN[1]}</sys_id></deleteRecord>",
     "<deleteMultiple><u_secret>x</u_secret></deleteMultiple>",
+)
+JSONV2: tuple[tuple[str, object], ...] = (
+    ("sysparm_action=insert", {"u_title": "w", "u_visible": "true", "u_team": "Blue"}),
+    ("sysparm_action=insert&displayvalue=all", {"u_visible": "true", "u_owner": "Zoe"}),
+    ("sysparm_action=insert", {"sys_id": HIDDEN[0], "u_visible": "true"}),
+    (f"sysparm_action=update&sysparm_query=sys_id={HIDDEN[0]}", {"u_title": "w"}),
+    ("sysparm_action=update&sysparm_query=u_secret=x", {"u_title": "w"}),
+    ("sysparm_action=update&sysparm_query=u_team.u_name=Blue", {"u_title": "w"}),
+    (f"sysparm_action=deleteRecord&sysparm_sys_id={HIDDEN[1]}", {}),
+    (f"sysparm_action=deleteRecord&sysparm_sys_id={MISSING}", {}),
+    ("sysparm_action=deleteMultiple&sysparm_query=u_secret=x", {}),
+    (f"sysparm_action=deleteMultiple&sysparm_query=sys_id={HIDDEN[1]}", {}),
 )
 
 
@@ -363,6 +392,21 @@ def test_soap_is_blind(pair: tuple[tuple[Side, Side], dict[str, str]]) -> None:
                 answered.add((table, found[0][0]))
         if call == "<getRecords/>":
             assert {("u_case", 200), ("u_person", 200)} <= answered
+
+
+def test_jsonv2_is_blind(pair: tuple[tuple[Side, Side], dict[str, str]]) -> None:
+    sides, _ = pair
+    for query, members in JSONV2:
+        content, seed = json.dumps(members).encode(), next(SEEDS)
+        for table in ("u_case", "u_team"):
+            for user in ("bo", "al"):
+                found = []
+                for side in sides:
+                    side.ids.begin(seed)
+                    path = f"/{table}.do?JSONv2&{query}"
+                    found.append(side.ask("POST", path, content, headers=AS_JSON, user=user))
+                assert found[0] == found[1], (query, table, user)
+    _compared(sides, "/u_case.do?JSONv2", "bo")
 
 
 def test_a_short_address_of_somebody_else_cannot_be_guessed(sides: tuple[Side, Side]) -> None:

@@ -113,7 +113,7 @@ _SHOW = Description(
         query("useUnloadFormat", "XML in unload form.", FLAG),
         STRICT,
     ),
-    answers={200: Answer("The file.", None, _FILES, ("Content-Disposition", "X-Midspan-Warning"))},
+    answers={200: Answer("The file.", None, _FILES, ("X-Midspan-Warning",))},
     refuses=(400, 403, 404, 405),
 )
 _CALL = Description(
