@@ -85,6 +85,7 @@ ASKED = {
     ),
     "/api/now/doc/openapi": ("", "?tables=u_case,u_team", "?tables=u_nosuch"),
     "/api/now/doc/table/schema": ("",),
+    "/api/now/doc/table/schema/{table}": ("/u_case", "/u_team", "/u_person", "/u_nosuch"),
     "/api/now/stats/{table}": (
         "/u_case?sysparm_count=true",
         "/u_case?sysparm_count=true&sysparm_group_by=u_team,u_owner&sysparm_display_value=all",
@@ -118,6 +119,7 @@ ASKED = {
         f"/u_child_case/{CASES[1]}?sysparm_fields=u_rank,u_owner.u_name",
         f"/sys_user/{READER}",
     ),
+    "/api/now/ui/meta/{table}": ("/u_case", "/u_team", "/sys_user", "/u_nosuch"),
     "/api/now/ui/user/current_user": ("",),
     "/api/{rest:path}": ("/api/x_veil/veil/cases",),
     "/healthz": ("/healthz",),

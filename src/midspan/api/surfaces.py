@@ -13,6 +13,7 @@ from midspan.api.identity import identity_routes
 from midspan.api.importmany import importmany_routes
 from midspan.api.importset import importset_routes
 from midspan.api.login import LoginPages
+from midspan.api.meta import meta_routes
 from midspan.api.oauth import OAuthEndpoints
 from midspan.api.pages import page_routes
 from midspan.api.processors import processor_routes
@@ -44,6 +45,7 @@ def routes(sessions: Sessions, tokens: Tokens) -> tuple[Route, ...]:
         *stats_routes(),
         *tinyurl_routes(),
         *schema_routes(),
+        *meta_routes(),
         *identity_routes(),
         *explain_routes(),
         *processor_routes(),
