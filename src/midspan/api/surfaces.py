@@ -5,6 +5,7 @@ from __future__ import annotations
 from midspan.api.apikeys import key_routes
 from midspan.api.attachment import attachment_routes
 from midspan.api.attachmentattributes import attribute_routes
+from midspan.api.catalog.routes import catalog_routes
 from midspan.api.consent import ConsentPages
 from midspan.api.explaining import explain_routes
 from midspan.api.health import health_routes
@@ -49,6 +50,7 @@ def routes(sessions: Sessions, tokens: Tokens) -> tuple[Route, ...]:
         *identity_routes(),
         *explain_routes(),
         *processor_routes(),
+        *catalog_routes(),
         *importset_routes(),
         *importmany_routes(),
     )
