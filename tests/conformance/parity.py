@@ -24,6 +24,7 @@ PAGE = ROOT / "docs" / "reference" / "parity.md"
 NAMES = {
     "attachment": "Attachment API",
     "batch": "Batch API",
+    "catalog": "Service catalog",
     "cors": "CORS rules",
     "current_user": "Who am I",
     "exports": "Exports",
@@ -98,7 +99,7 @@ def _counts(name: str, found: Mapping[str, int]) -> str:
 
 
 def _routes(router: Router, cases: Iterable[Any]) -> Iterator[str]:
-    """Yield a row for each route below ``/api/now``: its cases, and which parameters they send."""
+    """Yield a row for each route of the wire: its cases, and which parameters they send."""
     numbers: Counter[str] = Counter()
     statuses: dict[str, set[int]] = defaultdict(set)
     sent: dict[str, set[str]] = defaultdict(set)
@@ -112,7 +113,7 @@ def _routes(router: Router, cases: Iterable[Any]) -> Iterator[str]:
     yield _line("route", "cases", "answers", "parameters")
     yield _line("---", "---", "---", "---")
     for route in sorted(router.routes(), key=lambda route: (route.path, route.methods)):
-        if route.path.startswith(("/api/now/v1/", "/api/now/v2/")) or not _is_wire(route):
+        if route.path.startswith(("/api/now/v1/", "/api/now/v2/", "/api/sn_sc/v1/")) or not _is_wire(route):
             continue
         described = route.description.parameters if route.description else ()
         known = [each.name for each in described if each.place != "path"]
@@ -128,7 +129,9 @@ def _routes(router: Router, cases: Iterable[Any]) -> Iterator[str]:
 
 
 def _is_wire(route: Route) -> bool:
-    return route.path.startswith("/api/now/") or route.path.startswith("/oauth_")
+    return route.path.startswith(("/api/now/", "/api/sn_sc/", "/oauth_")) or (
+        "{table}.do" in route.path
+    )
 
 
 def _asked(router: Router, request: Mapping[str, Any]) -> tuple[Route | None, set[str]]:

@@ -27,8 +27,12 @@ REVIEWED = Path(__file__).with_name("read_surfaces.txt")
 CASES = [f"{n:032x}" for n in range(3)]
 HIDDEN = [f"{n:032x}" for n in (0x10, 0x11)]
 MISSING = "f" * 32
+CATALOG = "e0d08b13c3330100c8b837659bba8fb4"
+ITEM, CART = "7" * 32, "c" * 32
 VISIBLE = World(
     {
+        ("sc_category", ITEM): {"title": "Hardware", "sc_catalog": CATALOG},
+        ("sc_cat_item", ITEM): {"name": "Laptop", "category": ITEM, "sc_catalogs": CATALOG},
         ("u_person", PEOPLE[0]): {"u_name": "Ann", "u_public": "true", "u_boss": PEOPLE[2]},
         ("u_person", PEOPLE[1]): {"u_name": "Bea", "u_public": "true"},
         ("u_case", CASES[0]): {
@@ -45,6 +49,8 @@ LITTLE = World(
 )
 MUCH = World(
     {
+        ("sc_cart", CART): {"user": PEOPLE[0], "name": "DEFAULT"},
+        ("sc_cart_item", CART): {"cart": CART, "cat_item": ITEM, "quantity": "2"},
         ("u_person", PEOPLE[2]): {"u_name": "Zoe", "u_public": "false", "u_boss": PEOPLE[1]},
         ("u_person", PEOPLE[3]): {"u_name": "Ann", "u_public": "false"},
         ("u_team", TEAMS[0]): {"u_name": "Blue"},
@@ -122,6 +128,14 @@ ASKED = {
     "/api/now/ui/meta/{table}": ("/u_case", "/u_team", "/sys_user", "/u_nosuch"),
     "/api/now/ui/user/current_user": ("",),
     "/api/{rest:path}": ("/api/x_veil/veil/cases",),
+    "/api/sn_sc/servicecatalog/cart": ("",),
+    "/api/sn_sc/servicecatalog/catalogs": ("",),
+    "/api/sn_sc/servicecatalog/catalogs/{sys_id}": (f"/{CATALOG}", f"/{MISSING}"),
+    "/api/sn_sc/servicecatalog/catalogs/{sys_id}/categories": (f"/{CATALOG}/categories",),
+    "/api/sn_sc/servicecatalog/categories/{sys_id}": (f"/{ITEM}",),
+    "/api/sn_sc/servicecatalog/items": ("", f"?sysparm_catalog={CATALOG}&sysparm_text=hidden"),
+    "/api/sn_sc/servicecatalog/items/{sys_id}": (f"/{ITEM}", f"/{MISSING}"),
+    "/api/sn_sc/servicecatalog/items/{sys_id}/variables": (f"/{ITEM}/variables",),
     "/healthz": ("/healthz",),
     "/login": ("/login", "/login?to=%2Fnav%2Fu_case"),
     "/login.do": ("/login.do",),
@@ -150,7 +164,7 @@ ASKED = {
         f"/u_case.do?JSONv2&sysparm_sys_id={HIDDEN[1]}",
     ),
 }  # fmt: skip
-"""What is asked of each compared path; below /api/now the part behind it, in all versions."""
+"""What is asked of each compared path; of those with versions the part behind it, in all."""
 WRITES: tuple[tuple[str, str, object], ...] = (
     ("POST", "u_case?sysparm_input_display_value=true", {"u_team": "Blue"}),
     ("POST", "u_case?sysparm_input_display_value=true", {"u_owner": "Zoe"}),
@@ -260,14 +274,17 @@ def _fill_what_is_closed(side: Side) -> None:
     assert filled > 20
 
 
+VERSIONS = {"/api/now": ("", "/v1", "/v2"), "/api/sn_sc": ("", "/v1")}
+
+
 def _urls(path: str) -> Iterator[str]:
     for asked in ASKED[path]:
-        match = re.match(r"/api/now(/[a-z_]+(?:/[a-z_]+)*)", path)
+        match = re.match(r"(/api/(?:now|sn_sc))((?:/[a-z_]+)+)", path)
         if match is None:
             yield asked
             continue
-        for version in ("", "/v1", "/v2"):
-            yield f"/api/now{version}{match[1]}{asked}"
+        for version in VERSIONS[match[1]]:
+            yield f"{match[1]}{version}{match[2]}{asked}"
 
 
 def test_every_path_that_answers_get_is_reviewed(sides: tuple[Side, Side]) -> None:
@@ -449,6 +466,6 @@ def _paths(side: Side) -> Iterator[str]:
         if "GET" in route.methods:
             yield (
                 re.sub("/v[12](?=/)", "", route.path, count=1)
-                if (route.path.startswith("/api/now/"))
+                if route.path.startswith(tuple(f"{root}/" for root in VERSIONS))
                 else route.path
             )

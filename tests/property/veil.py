@@ -101,6 +101,8 @@ PEOPLE = [f"{n:032x}" for n in range(0x100, 0x104)]
 TEAMS = [f"{n:032x}" for n in range(0x200, 0x202)]
 SEEDS = itertools.count(1)
 WORDS = ["", "a", "B", "ab", "x y"]
+HELD = ("u_case", "u_person", "u_team", "sc_cart_item", "sc_cart", "sc_cat_item", "sc_category")
+"""Tables that ``hold`` empties first."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ class Side:
     def hold(self, seed: int, visible: World, hidden: World) -> None:
         """Make these the rows; what is hidden comes last and so leaves the ids of others alone."""
         with self.instance.records.write(SYSTEM, enforce=False) as records:
-            for table in ("u_case", "u_person", "u_team"):
+            for table in HELD:
                 for record in records.find(table, ""):
                     records.apply(delete(record.table, record.sys_id))
         self.ids.begin(seed)
