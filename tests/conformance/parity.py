@@ -113,7 +113,9 @@ def _routes(router: Router, cases: Iterable[Any]) -> Iterator[str]:
     yield _line("route", "cases", "answers", "parameters")
     yield _line("---", "---", "---", "---")
     for route in sorted(router.routes(), key=lambda route: (route.path, route.methods)):
-        if route.path.startswith(("/api/now/v1/", "/api/now/v2/", "/api/sn_sc/v1/")) or not _is_wire(route):
+        if route.path.startswith(
+            ("/api/now/v1/", "/api/now/v2/", "/api/sn_sc/v1/")
+        ) or not _is_wire(route):
             continue
         described = route.description.parameters if route.description else ()
         known = [each.name for each in described if each.place != "path"]

@@ -28,10 +28,15 @@ XML_DOORS = {
     "POST /api/now/import/{staging_table}",
     "POST /api/now/table/{table}",
     "POST /api/now/tinyurl",
+    "POST /api/sn_sc/servicecatalog/cart/checkout",
+    "POST /api/sn_sc/servicecatalog/cart/submit_order",
+    "POST /api/sn_sc/servicecatalog/items/{sys_id}/add_to_cart",
+    "POST /api/sn_sc/servicecatalog/items/{sys_id}/order_now",
     "POST /api/x_fuzz/echo/1",
     "POST /{table}.do",
     "PUT /api/now/attachment/{sys_id}/attributes/{key}",
     "PUT /api/now/table/{table}/{sys_id}",
+    "PUT /api/sn_sc/servicecatalog/cart/{cart_item}",
     "PUT /api/x_fuzz/echo/1",
 }
 """Where XML is read; a new one shows itself by its answer to a DTD."""
@@ -49,7 +54,13 @@ JSON_DOORS = {
     "POST /api/now/import/{staging_table}/insertMultiple",
     "POST /api/now/table/{table}",
     "POST /api/now/tinyurl",
+    "POST /api/sn_sc/servicecatalog/cart/checkout",
+    "POST /api/sn_sc/servicecatalog/cart/submit_order",
+    "POST /api/sn_sc/servicecatalog/items/{sys_id}/add_to_cart",
+    "POST /api/sn_sc/servicecatalog/items/{sys_id}/order_now",
+    "POST /{table}.do?JSONv2",
     "PUT /api/now/table/{table}/{sys_id}",
+    "PUT /api/sn_sc/servicecatalog/cart/{cart_item}",
 }
 """Where JSON is read by us, not by a script: what is too deep or large is the caller's mistake."""
 ECHO = "/api/x_fuzz/echo/1"
@@ -261,7 +272,7 @@ def test_no_overridden_method_opens_any_closed_route(app: Application) -> None:
 def _routes(app: Application) -> Iterator[Route]:
     """Yield each route without its other versions."""
     for route in app.router.routes():
-        if not re.match("/api/now/v[12]/", route.path):
+        if not re.match("/api/(now|sn_sc)/v[12]/", route.path):
             yield route
 
 
@@ -274,6 +285,7 @@ def _doors(app: Application, body: Body) -> Iterator[tuple[str, Attack]]:
         if method in BODIES and "{rest:path}" not in route.path and route.name != "login.out"
     ]
     pairs += [(f"{method} {ECHO}", method, ECHO) for method in ("POST", "PUT")]
+    pairs.append(("POST /{table}.do?JSONv2", "POST", "/incident.do?JSONv2&sysparm_action=insert"))
     for door, method, path in pairs:
         yield door, _attack(method, path, body)
         yield door, _attack(method, path, body, "nobody")
@@ -285,13 +297,14 @@ def _attack(method: str, path: str, body: Body, user: str = "admin") -> Attack:
     if body.encoding:
         headers.append((b"content-encoding", body.encoding.encode()))
     place = b"table_name=incident&table_sys_id=" + RECORD.encode() + b"&file_name=a.xml"
+    path, _, query = path.partition("?")
     queries = {"/api/now/attachment/file": place, "/incident.do": b"SOAP"}
     return Attack(
         kind="named",
         user=user,
         method=method,
         path=path.encode(),
-        query=queries.get(path, b""),
+        query=query.encode() or queries.get(path, b""),
         headers=tuple(headers),
         body=body.content,
     )
