@@ -169,4 +169,5 @@ def _route(method: str, path: str, handler: Handler, description: Description) -
 
 
 def _in_version_1(route: Route) -> Route:
-    return replace(route, path=route.path.replace(_ROOT, f"{_ROOT}/v1", 1))
+    path = route.path.replace(_ROOT, f"{_ROOT}/v1", 1)
+    return replace(route, path=path, name=f"{route.name}.v1")

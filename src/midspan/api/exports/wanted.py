@@ -40,7 +40,7 @@ _NUMBER = re.compile(r"0*([0-9]+)")
 
 
 class Format(StrEnum):
-    """What an export is written as; the value is the part of the names of its properties."""
+    """What an export is written as."""
 
     CSV = "csv"
     EXCEL = "excel"
@@ -51,6 +51,16 @@ class Format(StrEnum):
     def is_xml(self) -> bool:
         """Whether it is one of the two XML formats."""
         return self in (Format.XML, Format.UNLOAD)
+
+
+_LIMITS = {
+    Format.CSV: "glide.csv.export.limit",
+    Format.EXCEL: "glide.excel.export.limit",
+    Format.XML: "glide.xml.export.limit",
+    Format.UNLOAD: "glide.xml.export.limit",
+}
+_RAW = {Format.CSV: "glide.export.csv.raw.value", Format.EXCEL: "glide.export.excel.raw.value"}
+"""Properties that ask for stored values where others are usual."""
 
 
 class Export(Struct, frozen=True, kw_only=True):
@@ -171,14 +181,13 @@ def _display(request: Request, kind: Format) -> Display:
     wanted = request.parameter(f"{PREFIX}display_value").strip().lower()
     if wanted in ("true", "false"):
         return Display(wanted)
-    raw = kind is Format.XML or request.property_flag(f"glide.export.{kind.value}.raw.value")
+    raw = kind is Format.XML or request.property_flag(_RAW[kind])
     return Display.VALUE if raw else Display.SHOWN
 
 
 def _limit(request: Request, kind: Format, columns: int) -> tuple[int, bool]:
     """Return at most how many rows there are, and whether a property says so."""
-    name = "xml" if kind.is_xml else kind.value
-    most = export_limit(request, name)
+    most = _most(request, kind)
     if kind is Format.EXCEL:
         cells = wished_number(request.property("glide.excel.max_cells"))
         most = min(most, max(1, (MOST_CELLS if cells is None else cells) // max(columns, 1)))
@@ -188,8 +197,8 @@ def _limit(request: Request, kind: Format, columns: int) -> tuple[int, bool]:
     return wish, False
 
 
-def export_limit(request: Request, name: str) -> int:
+def _most(request: Request, kind: Format) -> int:
     """Return the most rows of a format: its own property, that of all formats, or 10,000."""
-    own = wished_number(request.property(f"glide.{name}.export.limit"))
+    own = wished_number(request.property(_LIMITS[kind]))
     every = wished_number(request.property("glide.ui.export.limit"))
     return next((most for most in (own, every) if most is not None), DEFAULT_LIMIT)
