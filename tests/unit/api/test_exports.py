@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from lxml import etree
 
-from midspan.api import tablestream
+from midspan.api.tableread import rendered
 from midspan.records import delete, insert
 from midspan.security import SYSTEM
 
@@ -60,13 +60,12 @@ def test_only_one_page_is_read_at_a_time(
     site: Site, many: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    rendered = tablestream.rendered
 
     def seen(*args: object) -> object:
         sizes.append(len(args[-1]))  # type: ignore[arg-type]
         return rendered(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(tablestream, "rendered", seen)
+    monkeypatch.setattr("midspan.api.tablestream.rendered", seen)
     for word in ("CSV", "XML", "JSONv2", "XLSX"):
         sizes.clear()
         get(site, f"/cmn_building_list.do?{word}&{many}")
@@ -84,7 +83,7 @@ def cells(content: bytes) -> list[list[tuple[str, str, str]]]:
     with zipfile.ZipFile(io.BytesIO(content)) as file:
         root = etree.fromstring(file.read("xl/worksheets/sheet1.xml"))
     return [
-        [(c.get("t", "n"), c.get("s", "0"), "".join(c.itertext())) for c in row]
+        [(c.get("t", "n"), c.get("s", "0"), "".join(map(str, c.itertext()))) for c in row]
         for row in root.iter(f"{SHEET}row")
     ]
 
