@@ -102,6 +102,38 @@ def test_nothing_is_ordered_that_is_not_seen_any_more(site: Site) -> None:
     site.send("DELETE", f"{ROOT}/cart/{cart}/empty", user="ann")
 
 
+def test_questions_of_a_set_are_asked_of_everybody(site: Site) -> None:
+    shared = (
+        ("item_option_new_set", "4" * 32, {"title": "Delivery"}),
+        ("io_set_item", "5" * 32, {"sc_cat_item": ITEM, "variable_set": "4" * 32}),
+        (
+            "item_option_new",
+            "6" * 32,
+            {"name": "to", "variable_set": "4" * 32, "mandatory": "true"},
+        ),
+    )
+    with site.instance.records.write(SYSTEM, enforce=False) as records:
+        for table, sys_id, values in shared:
+            records.apply(insert(table, values, sys_id=sys_id))
+    shown = site.send("GET", f"{ROOT}/items/{ITEM}/variables", user="ann").json()["result"]
+    refused = post(site, f"items/{ITEM}/order_now", ORDER, 400)
+    with site.instance.records.write(SYSTEM, enforce=False) as records:
+        for table, sys_id, _ in shared:
+            records.apply(delete(table, sys_id))
+    assert [one["name"] for one in shown] == ["ram", "why", "to"]
+    assert refused == {"message": "Mandatory Variables are required", "detail": "to"}
+
+
+def test_guides_and_producers_are_not_ordered(site: Site) -> None:
+    for table in ("sc_cat_item_guide", "sc_cat_item_producer"):
+        with site.instance.records.write(SYSTEM, enforce=False) as records:
+            made = records.apply(insert(table, {"name": "No item"})).sys_id
+        refused = post(site, f"items/{made}/order_now", {"sysparm_quantity": 1}, 400)
+        with site.instance.records.write(SYSTEM, enforce=False) as records:
+            records.apply(delete(table, made))
+        assert refused["message"] == "No item cannot be ordered"
+
+
 def test_a_masked_answer_is_not_kept(site: Site) -> None:
     with site.instance.records.write(SYSTEM, enforce=False) as records:
         values = {"name": "pin", "cat_item": ITEM, "type": "25"}

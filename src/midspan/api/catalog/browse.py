@@ -14,10 +14,12 @@ from midspan.api.request import Request
 from midspan.api.response import Response, json_response
 from midspan.api.viewer import Viewer
 from midspan.kernel.errors import RecordNotFound
+from midspan.query import ReadOptions, Unknown, parse, plan_read
 from midspan.records import Record
 
 ITEM = "sc_cat_item"
 PRODUCER = "sc_cat_item_producer"
+GUIDE = "sc_cat_item_guide"
 QUESTION = "item_option_new"
 DEFAULT_LIMIT = 10
 MOST = 1_000
@@ -107,12 +109,25 @@ def orderable(viewer: Viewer, sys_id: str) -> Record:
 
 
 def questions(viewer: Viewer, item: Record) -> list[Record]:
-    """Return the active questions of an item, its own and those of its sets, in their order."""
-    sets = viewer.find("io_set_item", f"sc_cat_item={item.sys_id}")
+    """Return the active questions of an item, its own and those of its sets, in their order.
+
+    Whoever sees an item sees what it asks, so that no mandatory question is passed by.
+    """
+    sets = _asked(viewer, "io_set_item", f"sc_cat_item={item.sys_id}")
     ids = ",".join(one.get("variable_set") for one in sets if one.get("variable_set"))
-    own = viewer.find(QUESTION, f"active=true^cat_item={item.sys_id}")
-    shared = viewer.find(QUESTION, f"active=true^variable_setIN{ids}") if ids else []
+    own = _asked(viewer, QUESTION, f"active=true^cat_item={item.sys_id}")
+    shared = _asked(viewer, QUESTION, f"active=true^variable_setIN{ids}") if ids else []
     return sorted((*own, *shared), key=lambda one: (int(one.get("order") or 0), one.sys_id))
+
+
+def _asked(viewer: Viewer, table: str, query: str) -> list[Record]:
+    """Return records that belong to an item which is seen, whatever the rules of their table."""
+    transaction = viewer.transaction
+    options = ReadOptions(columns=["sys_id"], unknown=Unknown.REFUSE)
+    plan = plan_read(transaction.dictionary, table, parse(query), options)
+    ids = [str(row[0]) for row in transaction.run(plan)]
+    found = transaction.load(table, ids)
+    return [found[sys_id] for sys_id in ids if sys_id in found]
 
 
 @contextmanager
@@ -258,5 +273,5 @@ def _variable(viewer: Viewer, question: Record) -> Shown:
 
 def _choices(viewer: Viewer, question: Record) -> Iterator[Shown]:
     query = f"inactive=false^question={question.sys_id}^ORDERBYorder"
-    for place, choice in enumerate(viewer.find("question_choice", query)):
+    for place, choice in enumerate(_asked(viewer, "question_choice", query)):
         yield {"index": place, "value": choice.get("value"), "label": choice.get("text")}

@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 
 from msgspec import Struct
 
-from midspan.api.catalog.browse import ITEM, PRODUCER, Shown, orderable, questions
+from midspan.api.catalog.browse import GUIDE, ITEM, PRODUCER, Shown, orderable, questions
 from midspan.api.request import Request
 from midspan.api.response import Response, json_response
 from midspan.api.strict import warning_header
@@ -153,7 +153,7 @@ def _line(request: Request) -> Line:
     with request.parts.records.read(request.actor) as transaction:
         viewer = Viewer(request, transaction)
         item = orderable(viewer, request.arguments["sys_id"])
-        if item.table == PRODUCER or item.get("no_order") == "true":
+        if item.table in (PRODUCER, GUIDE) or item.get("no_order") == "true":
             raise InvalidRequest(f"{item.get('name')} cannot be ordered")
         answers, unknown = _checked(questions(viewer, item), given)
     warnings = tuple(f"Variable left out: the item asks for no {name[:80]}" for name in unknown)
