@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from midspan.api import exports
 from midspan.api.description import (
     ANYTHING,
+    BOTH,
     FLAG,
     JSON,
     NUMBER,
@@ -17,6 +18,7 @@ from midspan.api.description import (
     Answer,
     Body,
     Description,
+    members,
     query,
     segment,
 )
@@ -85,6 +87,11 @@ _QUERY = query("sysparm_query", "Encoded query.")
 _ONE = query("sysparm_sys_id", "Id of the only record that is wanted.")
 _JSON = query("JSONv2", "Asks for, or sends, JSON; so does JSON.")
 _VARIABLES = query("displayvariables", "JSONv2: answers to questions of the catalogue.", FLAG)
+_REFUSED = Answer(
+    "Refused; JSONv2 has its own form of errors.",
+    members(("error",), error={"type": ["object", "string"]}, reason={"type": ["string", "null"]}),
+    BOTH,
+)
 _SHOW = Description(
     summary="Read a table as a file (?CSV, ?XLSX, ?XML, ?JSONv2), its WSDL, or its XML schema",
     tag="Processors",
@@ -113,8 +120,10 @@ _SHOW = Description(
         query("useUnloadFormat", "XML in unload form.", FLAG),
         STRICT,
     ),
-    answers={200: Answer("The file.", None, _FILES, ("X-Midspan-Warning",))},
-    refuses=(400, 403, 404, 405),
+    answers={
+        200: Answer("The file.", None, _FILES, ("X-Midspan-Warning",)),
+        **dict.fromkeys((400, 403, 404, 405), _REFUSED),
+    },
 )
 _CALL = Description(
     summary="Carry out a SOAP operation (?SOAP) or a JSONv2 action (?JSONv2) on a table",
@@ -142,8 +151,8 @@ _CALL = Description(
             ("X-Midspan-Warning",),
         ),
         500: Answer("A SOAP fault.", TEXT, (_TEXT_XML,)),
+        **dict.fromkeys((400, 403, 404, 415), _REFUSED),
     },
-    refuses=(400, 403, 404, 415),
 )
 
 
