@@ -53,6 +53,7 @@ _REFUSED = {
     429: "Too many attempts to sign in; Retry-After says how many seconds to wait.",
     503: "Busy; try again in a moment.",
 }
+_CATALOG = "/api/sn_sc/"
 _ERROR = {
     "type": "object",
     "properties": {
@@ -170,7 +171,10 @@ class _Maker:
         yield b"}"
 
     def _wants(self, route: Route, described: Description) -> bool:
-        other = route.path.startswith("/api/now/") and api_version(route.path) != self._seen.version
+        version, wanted = api_version(route.path), self._seen.version
+        other = route.path.startswith("/api/now/") and version != wanted
+        if route.path.startswith(_CATALOG):  # which has no second version
+            other = version != (wanted if wanted == "v1" else "")
         if self._seen.service and described.each is not Each.SERVICE:
             return False
         return not other and admits(route, self._seen.access)
