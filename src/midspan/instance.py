@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from midspan.apps.bootstrap import alone, install, is_empty, open_vault, upgrade
 from midspan.apps.load import builtin_apps, builtin_hash
 from midspan.attachments import AttachmentGuard, AttachmentStore, AttachmentSweeper
+from midspan.cmdb import RULES, IdentificationEngine
 from midspan.ecc import EccOptions, EccQueue, Enrolments, QueueHook
 from midspan.ecc.attachmentcreator import AttachmentCreator
 from midspan.ecc.credentials import StoredSecrets
@@ -97,7 +98,7 @@ class Instance:
         fresh = _copy_template(settings)
         self.database: Database = _open(settings)
         self.passwords = Passwords()
-        parts = (SERVICES, SOAP_SERVICES, *SCRIPT_PARTS, *PARTS, MAPS, REGISTER, FLOWS)
+        parts = (SERVICES, SOAP_SERVICES, *SCRIPT_PARTS, *PARTS, MAPS, REGISTER, FLOWS, RULES)
         self.holder = SnapshotHolder(self.database, self.clock, parts)
         with alone(self.database):
             if is_empty(self.database):
@@ -123,6 +124,7 @@ class Instance:
         scripts = SandboxFieldScripts(self.scripts)
         self.imports = ImportRunner(self.records, self.clock, scripts)
         self.pushed = PushedRows(self.records, scripts)
+        self.identification = IdentificationEngine(self.records)
         self._join_durable_work()
         self.holder.on_renewal(self._renewed)
         if not fresh and not settings.ephemeral:

@@ -49,6 +49,8 @@ class Change(Struct, frozen=True, kw_only=True):
     """The record to change; for an insert the id to give it, or empty for a new one."""
     values: Mapping[str, str] = {}
     options: ChangeOptions = DEFAULT
+    to_class: str = ""
+    """Of an update: the class that the record is to have afterwards, where that is another one."""
 
 
 def insert(table: str, values: Mapping[str, str], *, sys_id: str = "") -> Change:

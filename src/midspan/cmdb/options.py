@@ -1,0 +1,39 @@
+"""How a payload is taken."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """How a payload is taken.
+
+    Without ``enhanced`` it is all or nothing, and equal items in it are an error.
+    """
+
+    enhanced: bool = False
+    partial_payloads: bool = True
+    """Keep what cannot be identified yet; needs, and brings, the next two."""
+    partial_commits: bool = True
+    """An error of one item does not keep the others from being written."""
+    deduplicate_payloads: bool = True
+    """Equal items of a payload are made one."""
+    generate_summary: bool = False
+
+    @property
+    def keeps_partial(self) -> bool:
+        """Whether partial items are stored and taken up."""
+        return self.enhanced and self.partial_payloads
+
+    @property
+    def commits_partly(self) -> bool:
+        """Whether items without errors are written beside others with errors."""
+        return self.enhanced and (self.partial_commits or self.partial_payloads)
+
+    @property
+    def deduplicates(self) -> bool:
+        """Whether equal items are made one."""
+        return self.enhanced and (self.deduplicate_payloads or self.partial_payloads)
+
+
+BASIC = Options()
