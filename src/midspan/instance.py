@@ -296,6 +296,7 @@ class Instance:
         from midspan.api.admin import AdminParts, admin_routes
         from midspan.api.backup import BackupSource
         from midspan.api.checks import Examined
+        from midspan.api.cmdb import cmdb_routes
         from midspan.api.flows import flow_routes
         from midspan.api.imports import ImportParts, import_routes
         from midspan.api.mid import MidParts, mid_routes
@@ -332,6 +333,7 @@ class Instance:
                 *admin_routes(admin),
                 *state_routes(StateParts(self.states, _refusal(self.settings))),
                 *flow_routes(self.flows),
+                *cmdb_routes(self.identification),
                 *mid_routes(MidParts(self.enrolments, self.ecc, self.clock)),
                 *import_routes(ImportParts(self.records, self.relay)),
             ),

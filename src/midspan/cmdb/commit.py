@@ -112,7 +112,8 @@ class Committer:
                 named = {"name": info.name, "id": info.key, **values}
                 self._transaction.apply(insert("sys_object_source", named))
                 return
-            if scanned < rows[0].get("last_scan") and self._by.on(_KEEPS_NEWER):
+            older = scanned < rows[0].get("last_scan") and self._by.on(_KEEPS_NEWER)
+            if older or (self._by.keeps_scan and scanned != info.recency):
                 del values["last_scan"], values["source_recency_timestamp"]
             self._transaction.apply(
                 Change(

@@ -69,6 +69,8 @@ class IdentificationEngine:
             now=transaction.now,
             now_text=transaction.now_text,
             properties=properties,
+            keeps_seen=options.skip_updating_source_last_discovered_to_now,
+            keeps_scan=options.skip_updating_last_scan_to_now,
         )
         wrong = source_problem(transaction, source)
         if wrong is not None:

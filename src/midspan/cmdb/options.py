@@ -19,6 +19,10 @@ class Options(Struct, frozen=True, kw_only=True):
     deduplicate_payloads: bool = True
     """Equal items of a payload are made one."""
     generate_summary: bool = False
+    skip_updating_source_last_discovered_to_now: bool = False
+    """An item whose payload does not say when it was seen keeps the time that is stored."""
+    skip_updating_last_scan_to_now: bool = False
+    """The same for the time at which a source scanned."""
 
     @property
     def keeps_partial(self) -> bool:

@@ -60,6 +60,10 @@ class Reporting(Struct, frozen=True, kw_only=True):
     now: datetime
     now_text: str
     properties: Mapping[str, str]
+    keeps_seen: bool = False
+    """An item of which the payload does not say when it was seen keeps its time."""
+    keeps_scan: bool = False
+    """The same for the time at which a source scanned."""
 
     def on(self, name: str) -> bool:
         """Tell whether a property that is on by default is on."""
@@ -202,7 +206,8 @@ class Planner:
         """Return who saw the item and when; nothing where a later report is known."""
         if LAST not in table.fields:
             return {}
-        seen = given.get(LAST) or self._by.now_text
+        kept = record.get(LAST) if record and self._by.keeps_seen else ""
+        seen = given.get(LAST) or kept or self._by.now_text
         found: dict[str, str] = {}
         if record is None:
             found[FIRST] = given.get(FIRST) or self._by.now_text
