@@ -15,6 +15,7 @@ import pytest
 import uvicorn
 
 from midspan.api import ApiParts, Application, create_app
+from midspan.api.cmdb import cmdb_routes
 from midspan.api.scripted import ScriptedRest
 from midspan.api.soap.scripted import ScriptedSoap
 from midspan.instance import Instance
@@ -132,7 +133,7 @@ def wire(request: pytest.FixtureRequest) -> Iterator[Wire]:
             pushed=instance.pushed,
             pushed_sets=instance.pushed_sets,
             scripted_soap=soap,
-            extra_routes=(scripted.route,),
+            extra_routes=(scripted.route, *cmdb_routes(instance.identification)),
         )
         app = create_app(parts)
         scripted.attach(app.router)

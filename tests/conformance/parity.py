@@ -26,6 +26,7 @@ NAMES = {
     "batch": "Batch API",
     "catalog": "Service catalog",
     "cors": "CORS rules",
+    "cmdb": "CMDB and identification",
     "current_user": "Who am I",
     "exports": "Exports",
     "importset": "Import Set API",

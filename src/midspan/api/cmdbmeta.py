@@ -78,10 +78,13 @@ def _flag(value: object) -> str:
 def _relationships(dictionary: Dictionary, book: RuleBook, cls: str) -> list[dict[str, str]]:
     """Return the rules of dependence that a class is an end of, its own and its parents'."""
     line = dictionary.ancestors(cls)
-    return [
-        {"parent": each.parent, "relation_type": each.type, "child": each.child}
+    ends = sorted(
+        (each.parent, each.child, each.type)
         for each in book.dependencies
         if each.parent in line or each.child in line
+    )
+    return [
+        {"parent": parent, "relation_type": kind, "child": child} for parent, child, kind in ends
     ]
 
 

@@ -20,6 +20,8 @@ from midspan.query import ReadOptions, evaluate, parse, plan_read
 from midspan.records import Record, RecordTransaction
 
 LAST, FIRST, SOURCE = "last_discovered", "first_discovered", "discovery_source"
+_SEEN = frozenset({LAST, SOURCE})
+"""What every report sets; a report that changes nothing else has changed nothing."""
 _KEEPS_NEWER = "glide.identification_engine.skip_updating_source_last_discovered_if_older"
 _MOVED = {
     Direction.UPGRADE: Operation.UPGRADE,
@@ -38,7 +40,7 @@ class Write(Struct, frozen=True, kw_only=True):
     cls: str = ""
     """The class that a known item is to have, where that is another one."""
     quiet: bool = False
-    """Nothing but the time at which it was last seen."""
+    """Nothing but by whom and when it was last seen."""
 
 
 class ItemPlan(Struct, kw_only=True):
@@ -316,7 +318,7 @@ class Planner:
             )
         kept = {name: text for name, text in values.items() if name in table.fields}
         differs = self._different(self._dictionary.table(stored.table), stored, kept)
-        if differs.keys() - {LAST}:
+        if differs.keys() - _SEEN:
             outcome.operation = Operation.UPDATE
         if not differs:
             return None
@@ -332,7 +334,7 @@ class Planner:
 def _operation(move: Move, values: Mapping[str, str]) -> Operation:
     if move.direction:
         return _MOVED[move.direction]
-    return Operation.UPDATE if values.keys() - {LAST} else Operation.NO_CHANGE
+    return Operation.UPDATE if values.keys() - _SEEN else Operation.NO_CHANGE
 
 
 def _notes(move: Move) -> list[Note]:
