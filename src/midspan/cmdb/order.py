@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from midspan.cmdb.outcome import Problem
 from midspan.cmdb.payload import Payload
-from midspan.cmdb.prepare import Prepared
+from midspan.cmdb.prepare import Prepared, recency_of
 from midspan.cmdb.rule import Dependency, RuleBook
 from midspan.dictionary import Dictionary
 
@@ -104,7 +104,8 @@ def _problem(
 def order_of(payload: Payload, hosts: Mapping[int, int]) -> list[int]:
     """Return the items so that each comes after what it stands beside or refers to.
 
-    Where references go round in a circle, the payload's order decides; they are set afterwards.
+    Otherwise what they say decides, and not the payload's order: two of them may turn out to mean
+    one stored item. References that go round in a circle are set afterwards.
     """
     waits: dict[int, set[int]] = {index: set() for index in range(len(payload.items))}
     for index, host in hosts.items():
@@ -114,7 +115,7 @@ def order_of(payload: Payload, hosts: Mapping[int, int]) -> list[int]:
             waits[reference.by.item].add(reference.to.item)
     ordered: list[int] = []
     done: set[int] = set()
-    left = list(waits)
+    left = sorted(waits, key=lambda index: recency_of(payload.items[index]))
     while left:
         ready = [index for index in left if waits[index] <= done]
         if not ready:  # a circle: a host still comes before whoever stands beside it

@@ -206,7 +206,7 @@ def merge(payload: Payload, groups: Groups, dictionary: Dictionary) -> Payload:
 def _merged(
     items: Sequence[Item], members: list[int], position: int, offsets: dict[Place, Place]
 ) -> Item:
-    members.sort(key=lambda index: _recency(items[index]))
+    members.sort(key=lambda index: recency_of(items[index]))
     lookup: list[SubItem] = []
     related: list[SubItem] = []
     for index in members:
@@ -241,7 +241,7 @@ def _joined(each: Iterable[Mapping[str, str]]) -> dict[str, str]:
     return joined
 
 
-def _recency(item: Item) -> tuple[str, bool, bytes]:
+def recency_of(item: Item) -> tuple[str, bool, bytes]:
     """What came back from a partial payload is older than what is sent now."""
     recency = item.source.recency if item.source else ""
     return recency, bool(item.indices), orjson.dumps(dict(sorted(item.values.items())))
