@@ -29,7 +29,12 @@ PASSWORD = "correct horse"
 INCIDENT = "b" * 32
 ROLES = {"admin": "", "itil": "itil", "none": "", "anonymous": "", "mid_server": "mid_server"}
 """Columns, with the role that the user of this name gets."""
-ARGUMENTS = {"table": "incident", "sys_id": INCIDENT, "staging_table": "imp_user"}
+ARGUMENTS = {
+    "table": "incident",
+    "sys_id": INCIDENT,
+    "staging_table": "imp_user",
+    "classname": "cmdb_ci",
+}
 """What stands for the arguments of a path; any other one is ``x``."""
 KEYS = "<Envelope><Body><getKeys/></Body></Envelope>"
 ASKED = {
@@ -43,7 +48,8 @@ ASKED = {
 }
 HEAD = """\
 # What every route answers to whom: METHOD PATH | the status for each user; see the test.
-# Bodies are {}, {table} is incident, {sys_id} an incident, {staging_table} imp_user, others x;
+# Bodies are {}, {table} is incident, {sys_id} an incident, {staging_table} imp_user,
+# {classname} cmdb_ci, others x;
 # {table}.do is asked for its WSDL, and for the keys of its records; insertMultiple gets no rows.
 # Write it anew and review the difference:
 #   .venv/bin/python tests/architecture/test_role_matrix.py

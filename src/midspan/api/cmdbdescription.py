@@ -215,5 +215,5 @@ def reconcile_description(summary: str, *, enhanced: bool, writes: bool) -> Desc
                 (_WARNS, REPLAYED) if writes else (_WARNS,),
             )
         },
-        refuses=(400, 403, 406, 409, 415, 422, 500) if writes else (400, 403, 406, 415, 500),
+        refuses=(400, 403, 406, 409, 415, 422) if writes else (400, 403, 406, 415),
     )

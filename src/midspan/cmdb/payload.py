@@ -11,7 +11,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from midspan.formats import JsonValue, lenient_json
-from midspan.kernel.errors import LimitExceeded, MalformedBody
+from midspan.kernel.errors import MalformedBody
 
 MOST_ITEMS = 10_000
 """Items and relations of one payload, each."""
@@ -110,8 +110,7 @@ def read_payload(body: JsonValue) -> Payload:
     ('cmdb_ci', {'name': 'a'}, (0,))
 
     Raises:
-        MalformedBody: names the place of what is not as expected.
-        LimitExceeded: too many items or relations.
+        MalformedBody: names the place of what is not as expected, or too large.
     """
     if not isinstance(body, dict):
         raise MalformedBody("Expected an object with the member items", hint=_EXAMPLE)
@@ -332,7 +331,7 @@ def _list(given: _Object, name: str, place: str) -> list[JsonValue]:
     if not isinstance(value, list):
         raise MalformedBody(f"{place}{name} is no list", hint=_EXAMPLE)
     if len(value) > MOST_ITEMS:
-        raise LimitExceeded(
+        raise MalformedBody(
             f"{place}{name} has {len(value)} members. Max allowed: {MOST_ITEMS}.",
             hint="Send several payloads.",
         )

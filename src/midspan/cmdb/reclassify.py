@@ -24,6 +24,18 @@ class Direction(StrEnum):
     """To another branch."""
 
 
+_ENABLED = {
+    Direction.UPGRADE: "glide.class.upgrade.enabled",
+    Direction.DOWNGRADE: "glide.class.downgrade.enabled",
+    Direction.SWITCH: "glide.class.switch.enabled",
+}
+_WITHOUT = {
+    Direction.UPGRADE: "glide.identification_engine.update_without_upgrade_enabled",
+    Direction.DOWNGRADE: "glide.identification_engine.update_without_downgrade_enabled",
+    Direction.SWITCH: "glide.identification_engine.update_without_switch_enabled",
+}
+
+
 class Move(Struct, frozen=True, kw_only=True):
     """What becomes of the class of a known item."""
 
@@ -76,15 +88,14 @@ def decide_class(
 
 def _without(direction: Direction, settings: Settings, properties: Mapping[str, str]) -> bool:
     given: bool = getattr(settings, f"without_{direction}")
-    name = f"glide.identification_engine.update_without_{direction}_enabled"
-    return given or properties.get(name) == "true"
+    return given or properties.get(_WITHOUT[direction]) == "true"
 
 
 def _allowed(direction: Direction, settings: Settings, properties: Mapping[str, str]) -> bool:
     given: bool | None = getattr(settings, direction)
     if given is not None:
         return given
-    return properties.get(f"glide.class.{direction}.enabled") != "false"
+    return properties.get(_ENABLED[direction]) != "false"
 
 
 def _restriction(  # noqa: PLR0913 - the same arguments as decide_class

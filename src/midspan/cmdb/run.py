@@ -396,15 +396,15 @@ class Run:
 
 
 def _policy(by: Reporting, options: Options) -> Policy:
-    prefix = "glide.identification_engine"
-    threshold = by.properties.get(f"{prefix}.skip_duplicates.threshold", "").strip()
-    conditions = by.properties.get(f"{prefix}.enable_identifier_optional_condition", "")
-    skipped = by.properties.get(f"{prefix}.skip_sys_object_source_matching", "")
+    properties = by.properties
+    threshold = properties.get("glide.identification_engine.skip_duplicates.threshold", "").strip()
+    conditions = "glide.identification_engine.enable_identifier_optional_condition"
+    skipped = "glide.identification_engine.skip_sys_object_source_matching"
     return Policy(
-        skip_duplicates=by.on(f"{prefix}.skip_duplicates"),
+        skip_duplicates=by.on("glide.identification_engine.skip_duplicates"),
         threshold=int(threshold) if threshold.isdecimal() and len(threshold) < 7 else 5,
-        conditions=conditions == "true",
-        sources=skipped != "true",
+        conditions=properties.get(conditions) == "true",
+        sources=properties.get(skipped) != "true",
         enhanced=options.enhanced,
     )
 

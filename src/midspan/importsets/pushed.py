@@ -24,7 +24,7 @@ from midspan.records import (
     insert,
     update,
 )
-from midspan.records.writer import ACL_DETAIL
+from midspan.records.change import ACL_DETAIL
 from midspan.security import SYSTEM, Actor
 
 BY = "web service"

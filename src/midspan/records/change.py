@@ -15,6 +15,9 @@ from midspan.dictionary.values import canonical
 from midspan.kernel.errors import MidspanError
 from midspan.records.record import Record
 
+ACL_DETAIL = "ACL Exception {} Failed due to security constraints"
+"""What a refused write is told; the operation is put in."""
+
 
 class Operation(StrEnum):
     """What a change does."""

@@ -24,9 +24,9 @@ from midspan.kernel.errors import (
 )
 from midspan.query import ALWAYS, NEVER, evaluate
 from midspan.records.blank import blank_row
-from midspan.records.change import Applied, Change, Draft, Operation, Refused, Result
+from midspan.records.change import ACL_DETAIL, Applied, Change, Draft, Operation, Refused, Result
 from midspan.records.hooks import PageCut, RecordHook, cuts, is_page_hook
-from midspan.records.moving import lost_fields, moved, target_class
+from midspan.records.moving import empty_lost, moved
 from midspan.records.record import Record
 from midspan.records.snapshot import Snapshot
 from midspan.records.traces import audit_rows, deletion_rows, journal_rows, outbox_row
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from midspan.records.store import RecordStore
     from midspan.records.transaction import RecordTransaction
 
-ACL_DETAIL = "ACL Exception {} Failed due to security constraints"
 BATCH = 500
 _ACCESS = {Operation.INSERT: "create", Operation.UPDATE: "write", Operation.DELETE: "delete"}
 _SYSTEM = frozenset(
@@ -216,25 +215,8 @@ class Writer:
             if condition != ALWAYS and not transaction.matches(record, condition):
                 return missing
         if change.to_class and change.to_class != record.table:
-            return self._moved(transaction, change, record)
+            return moved(transaction, change, record)
         return Draft(transaction.dictionary.table(record.table), change, record)
-
-    def _moved(
-        self, transaction: RecordTransaction, change: Change, record: Record
-    ) -> Draft | MidspanError:
-        """Begin a change of class; it needs the right to write both and to create the new one."""
-        try:
-            table = target_class(transaction.dictionary, record.table, change.to_class)
-        except MidspanError as error:
-            return error
-        former = transaction.access.class_rows(record.table, "write")
-        allowed = not transaction.enforce or (
-            transaction.access.class_rows(table.name, "create") != NEVER
-            and (former == ALWAYS or transaction.matches(record, former))
-        )
-        if not allowed:
-            return NotAuthorized("Operation Failed", detail=ACL_DETAIL.format("Update"))
-        return moved(transaction.snapshot, table, change, record)
 
     def _new(self, transaction: RecordTransaction, table: Table, change: Change) -> Draft:
         cls = change.values.get("sys_class_name") or table.name
@@ -419,10 +401,7 @@ class Writer:
             case Operation.UPDATE:
                 for draft in group:
                     values = {name: new for name, (_, new) in draft.changes().items()}
-                    lost = lost_fields(transaction.snapshot, draft)
-                    if lost and draft.before is not None:
-                        former = transaction.dictionary.table(draft.before.table)
-                        self._store.update_row(transaction.database, former, draft.sys_id, lost)
+                    empty_lost(transaction, draft)
                     self._store.update_row(transaction.database, table, draft.sys_id, values)
             case Operation.DELETE:
                 ids = [draft.sys_id for draft in group]
