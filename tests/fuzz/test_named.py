@@ -22,7 +22,12 @@ from .siege import ADMIN, CANARY, FAULT, Siege, fortress
 
 BODIES = ("POST", "PUT", "PATCH")
 XML_DOORS = {
-    "PATCH /api/now/attachment/{sys_id}",
+    "PATCH /api/now/attachment/{sys_id
+    "PATCH /api/now/cmdb/instance/{classname}/{sys_id}",
+    "POST /api/now/cmdb/instance/{classname}",
+    "POST /api/now/cmdb/instance/{classname}/{sys_id}/relation",
+    "PUT /api/now/cmdb/instance/{classname}/{sys_id}",
+}",
     "PATCH /api/now/table/{table}/{sys_id}",
     "POST /api/now/attachment/{sys_id}/attributes",
     "POST /api/now/import/{staging_table}",
@@ -41,7 +46,16 @@ XML_DOORS = {
 }
 """Where XML is read; a new one shows itself by its answer to a DTD."""
 JSON_DOORS = {
-    "PATCH /api/now/attachment/{sys_id}",
+    "PATCH /api/now/attachment/{sys_id
+    "PATCH /api/now/cmdb/instance/{classname}/{sys_id}",
+    "POST /api/now/cmdb/instance/{classname}",
+    "POST /api/now/cmdb/instance/{classname}/{sys_id}/relation",
+    "POST /api/now/identifyreconcile",
+    "POST /api/now/identifyreconcile/enhanced",
+    "POST /api/now/identifyreconcile/query",
+    "POST /api/now/identifyreconcile/queryEnhanced",
+    "PUT /api/now/cmdb/instance/{classname}/{sys_id}",
+}",
     "PATCH /api/now/table/{table}/{sys_id}",
     "POST /api/midspan/v1/api-keys",
     "POST /api/midspan/v1/flows/test",

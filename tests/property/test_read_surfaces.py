@@ -21,7 +21,7 @@ from midspan.query import NEVER
 from midspan.records import delete, insert
 from midspan.security import SYSTEM
 
-from .veil import AS_JSON, PEOPLE, READER, SEEDS, TEAMS, Side, World
+from .veil import AS_JSON, HOSTS, PEOPLE, READER, SEEDS, TEAMS, Side, World
 
 REVIEWED = Path(__file__).with_name("read_surfaces.txt")
 CASES = [f"{n:032x}" for n in range(3)]
@@ -29,6 +29,7 @@ HIDDEN = [f"{n:032x}" for n in (0x10, 0x11)]
 MISSING = "f" * 32
 CATALOG = "e0d08b13c3330100c8b837659bba8fb4"
 ITEM, CART = "7" * 32, "c" * 32
+DEPENDS = "1a9cb166f1571100a92eb60da2bce5c5"
 VISIBLE = World(
     {
         ("sc_category", ITEM): {"title": "Hardware", "sc_catalog": CATALOG},
@@ -41,6 +42,10 @@ VISIBLE = World(
         },
         ("u_child_case", CASES[1]): {"u_number": "C1", "u_visible": "true", "u_owner": PEOPLE[0]},
         ("u_case", CASES[2]): {"u_number": "C2", "u_visible": "true", "u_team": TEAMS[1]},
+        ("cmdb_ci_linux_server", HOSTS[0]): {"name": "web", "duplicate_of": HOSTS[2]},
+        ("cmdb_ci_service", HOSTS[1]): {"name": "shop"},
+        ("cmdb_rel_ci", HOSTS[0]): {"parent": HOSTS[0], "child": HOSTS[2], "type": DEPENDS},
+        ("cmdb_rel_ci", HOSTS[1]): {"parent": HOSTS[2], "child": HOSTS[1], "type": DEPENDS},
     },
     [(CASES[0], "u_diary", "dear")],
 )  # fmt: skip
@@ -54,6 +59,7 @@ MUCH = World(
         ("u_person", PEOPLE[2]): {"u_name": "Zoe", "u_public": "false", "u_boss": PEOPLE[1]},
         ("u_person", PEOPLE[3]): {"u_name": "Ann", "u_public": "false"},
         ("u_team", TEAMS[0]): {"u_name": "Blue"},
+        ("cmdb_ci_linux_server", HOSTS[2]): {"name": "db", "environment": "Test", "ram": "8"},
         **{
             ("u_case", case): {"u_number": "C1", "u_title": "a", "u_owner": PEOPLE[0],
                                "u_secret": "x", "u_visible": "false"}
@@ -89,6 +95,19 @@ ASKED = {
         "/{hidden}/attributes/a",
         f"/{MISSING}/attributes/a",
     ),
+    "/api/now/cmdb/instance/{classname}": (
+        "/cmdb_ci",
+        "/cmdb_ci_linux_server?sysparm_query=name=db",
+        "/cmdb_ci_linux_server?sysparm_query=ram=8",
+        "/cmdb_ci?sysparm_query=duplicate_of.name=db",
+        "/cmdb_ci?sysparm_limit=1&sysparm_offset=1",
+    ),
+    "/api/now/cmdb/instance/{classname}/{sys_id}": (
+        *(f"/cmdb_ci/{host}" for host in HOSTS),
+        f"/cmdb_ci_linux_server/{HOSTS[2]}",
+        f"/cmdb_ci_service/{MISSING}",
+    ),
+    "/api/now/cmdb/meta/{classname}": ("/cmdb_ci_linux_server", "/cmdb_ci"),
     "/api/now/doc/openapi": ("", "?tables=u_case,u_team", "?tables=u_nosuch"),
     "/api/now/doc/table/schema": ("",),
     "/api/now/doc/table/schema/{table}": ("/u_case", "/u_team", "/u_person", "/u_nosuch"),
@@ -224,6 +243,24 @@ JSONV2: tuple[tuple[str, object], ...] = (
     ("sysparm_action=deleteMultiple&sysparm_query=u_secret=x", {}),
     (f"sysparm_action=deleteMultiple&sysparm_query=sys_id={HIDDEN[1]}", {}),
 )
+
+
+def _reports() -> Iterator[tuple[str, str, object]]:
+    """Yield payloads of items that mean what is hidden, and writes about it."""
+    source, items = "?sysparm_data_source=ServiceNow", "/api/now/cmdb/instance"
+    server = {"className": "cmdb_ci_linux_server", "values": {"name": "db", "ram": "8"}}
+    named = {"className": "cmdb_ci_service", "values": {"sys_id": HOSTS[2]}}
+    for path in ("", "/query", "/enhanced", "/queryEnhanced"):
+        for item in (server, named):
+            yield "POST", f"/api/now/identifyreconcile{path}{source}", {"items": [item]}
+    body = {"attributes": {"name": "db", "ram": "8"}, "source": "ServiceNow"}
+    yield "POST", f"{items}/cmdb_ci_linux_server", body
+    yield "PUT", f"{items}/cmdb_ci_linux_server/{HOSTS[2]}", body
+    target = {"outbound_relations": [{"type": DEPENDS, "target": HOSTS[2]}]}
+    service = {"attributes": {"name": "shop"}, "source": "ServiceNow", **target}
+    yield "POST", f"{items}/cmdb_ci_service", service
+    yield "POST", f"{items}/cmdb_ci_service/{HOSTS[1]}/relation", service
+    yield "DELETE", f"{items}/cmdb_ci/{HOSTS[2]}/relation/{HOSTS[0]}", None
 
 
 @pytest.fixture
@@ -375,6 +412,7 @@ def test_errors_of_writes_are_blind(pair: tuple[tuple[Side, Side], dict[str, str
             for table, one in (("u_case", HIDDEN[0]), ("u_team", TEAMS[0]), ("u_case", MISSING))
         ),
         ("POST", "/api/now/tinyurl", {"url": "/x?sysparm_query=u_team=Blue"}),
+        *_reports(),
     ]
     tables = [(method, f"/api/now/table/{rest}", body) for method, rest, body in WRITES]
     for number, (method, path, body) in enumerate([*tables, *uploads]):

@@ -28,7 +28,7 @@ AS_JSON = {"Content-Type": "application/json"}
 Seen: TypeAlias = tuple[int, dict[str, str], bytes]
 """Status, headers and body of an answer."""
 FILES = {
-    "app.yaml": "name: veil\nlabel: Veil\nversion: 1.0.0\nrequires: [platform]\n",
+    "app.yaml": "name: veil\nlabel: Veil\nversion: 1.0.0\nrequires: [platform, cmdb]\n",
     "tables/u_case.yaml": """
 table: u_case
 extendable: true
@@ -74,6 +74,8 @@ fields:
 - {name: u_case, operations: [create, write, delete], roles: [itil], condition: u_visible=true}
 - {name: u_case.u_secret, operations: [create, write], roles: [admin]}
 - {name: u_person, operations: [create, write], roles: [itil], condition: u_public=true}
+- {name: cmdb_ci_linux_server, operation: read, roles: [itil], condition: environment!=Test}
+- {name: cmdb_ci_linux_server.ram, operation: read, roles: [admin]}
 """,
     "rest/veil/service.yaml": """
 name: Veil
@@ -99,9 +101,14 @@ resources: [{name: Cases, method: GET, path: /cases, script: cases.js}]
 }
 PEOPLE = [f"{n:032x}" for n in range(0x100, 0x104)]
 TEAMS = [f"{n:032x}" for n in range(0x200, 0x202)]
+HOSTS = [f"{n:032x}" for n in range(0x300, 0x303)]
+"""Configuration items: two that are seen, and one that is not."""
 SEEDS = itertools.count(1)
 WORDS = ["", "a", "B", "ab", "x y"]
-HELD = ("u_case", "u_person", "u_team", "sc_cart_item", "sc_cart", "sc_cat_item", "sc_category")
+HELD = (
+    *("u_case", "u_person", "u_team", "cmdb_rel_ci", "cmdb_ci"),
+    *("sc_cart_item", "sc_cart", "sc_cat_item", "sc_category"),
+)
 """Tables that ``hold`` empties first."""
 
 

@@ -34,6 +34,11 @@ IGNORES_ACL = "midspan.cmdb.identify_ignores_acl"
 _MOST = 1_000
 """Items that one look-up returns; more than any threshold of duplicates."""
 _IN_ONE = 500
+_ALWAYS_ASKED = {
+    "sys_object_source": ("name", "id", "target_sys_id"),
+    "cmdb_rel_ci": ("parent", "child", "type"),
+}
+"""What is looked at besides the tables of a rule."""
 
 
 class Search:
@@ -200,7 +205,7 @@ def hidden(
     """Yield the tables that rules look at and the actor may not read as a whole, with fields."""
     if not transaction.enforce or transaction.snapshot.part(PROPERTIES).get(IGNORES_ACL) == "true":
         return
-    wanted: dict[str, set[str]] = {}
+    wanted = {table: set(names) for table, names in _ALWAYS_ASKED.items()}
     for rule in rules:
         wanted.setdefault(rule.applies_to, set()).add("name")
         for entry in rule.entries:
