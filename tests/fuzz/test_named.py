@@ -22,14 +22,12 @@ from .siege import ADMIN, CANARY, FAULT, Siege, fortress
 
 BODIES = ("POST", "PUT", "PATCH")
 XML_DOORS = {
-    "PATCH /api/now/attachment/{sys_id
+    "PATCH /api/now/attachment/{sys_id}",
     "PATCH /api/now/cmdb/instance/{classname}/{sys_id}",
-    "POST /api/now/cmdb/instance/{classname}",
-    "POST /api/now/cmdb/instance/{classname}/{sys_id}/relation",
-    "PUT /api/now/cmdb/instance/{classname}/{sys_id}",
-}",
     "PATCH /api/now/table/{table}/{sys_id}",
     "POST /api/now/attachment/{sys_id}/attributes",
+    "POST /api/now/cmdb/instance/{classname}",
+    "POST /api/now/cmdb/instance/{classname}/{sys_id}/relation",
     "POST /api/now/import/{staging_table}",
     "POST /api/now/table/{table}",
     "POST /api/now/tinyurl",
@@ -40,22 +38,15 @@ XML_DOORS = {
     "POST /api/x_fuzz/echo/1",
     "POST /{table}.do",
     "PUT /api/now/attachment/{sys_id}/attributes/{key}",
+    "PUT /api/now/cmdb/instance/{classname}/{sys_id}",
     "PUT /api/now/table/{table}/{sys_id}",
     "PUT /api/sn_sc/servicecatalog/cart/{cart_item}",
     "PUT /api/x_fuzz/echo/1",
 }
 """Where XML is read; a new one shows itself by its answer to a DTD."""
 JSON_DOORS = {
-    "PATCH /api/now/attachment/{sys_id
+    "PATCH /api/now/attachment/{sys_id}",
     "PATCH /api/now/cmdb/instance/{classname}/{sys_id}",
-    "POST /api/now/cmdb/instance/{classname}",
-    "POST /api/now/cmdb/instance/{classname}/{sys_id}/relation",
-    "POST /api/now/identifyreconcile",
-    "POST /api/now/identifyreconcile/enhanced",
-    "POST /api/now/identifyreconcile/query",
-    "POST /api/now/identifyreconcile/queryEnhanced",
-    "PUT /api/now/cmdb/instance/{classname}/{sys_id}",
-}",
     "PATCH /api/now/table/{table}/{sys_id}",
     "POST /api/midspan/v1/api-keys",
     "POST /api/midspan/v1/flows/test",
@@ -64,6 +55,12 @@ JSON_DOORS = {
     "POST /api/midspan/v1/tokens",
     "POST /api/midspan/v1/users",
     "POST /api/now/batch",
+    "POST /api/now/cmdb/instance/{classname}",
+    "POST /api/now/cmdb/instance/{classname}/{sys_id}/relation",
+    "POST /api/now/identifyreconcile",
+    "POST /api/now/identifyreconcile/enhanced",
+    "POST /api/now/identifyreconcile/query",
+    "POST /api/now/identifyreconcile/queryEnhanced",
     "POST /api/now/import/{staging_table}",
     "POST /api/now/import/{staging_table}/insertMultiple",
     "POST /api/now/table/{table}",
@@ -73,6 +70,7 @@ JSON_DOORS = {
     "POST /api/sn_sc/servicecatalog/items/{sys_id}/add_to_cart",
     "POST /api/sn_sc/servicecatalog/items/{sys_id}/order_now",
     "POST /{table}.do?JSONv2",
+    "PUT /api/now/cmdb/instance/{classname}/{sys_id}",
     "PUT /api/now/table/{table}/{sys_id}",
     "PUT /api/sn_sc/servicecatalog/cart/{cart_item}",
 }
@@ -329,7 +327,12 @@ def _path(route: Route) -> str:
 
 
 def _filled(path: str) -> str:
-    known = {"table": "incident", "sys_id": RECORD, "staging_table": "imp_user"}
+    known = {
+        "table": "incident",
+        "sys_id": RECORD,
+        "staging_table": "imp_user",
+        "classname": "cmdb_ci",
+    }
     return re.sub(r"\{([a-z_]+)(:path)?\}", lambda name: known.get(name[1], "x"), path)
 
 
