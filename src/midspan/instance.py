@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from midspan.apps.bootstrap import alone, install, is_empty, open_vault, upgrade
 from midspan.apps.load import builtin_apps, builtin_hash
 from midspan.attachments import AttachmentGuard, AttachmentStore, AttachmentSweeper
-from midspan.cmdb import RULES, IdentificationEngine
+from midspan.cmdb import RULES, EngineCalls, IdentificationEngine
 from midspan.ecc import EccOptions, EccQueue, Enrolments, QueueHook
 from midspan.ecc.attachmentcreator import AttachmentCreator
 from midspan.ecc.credentials import StoredSecrets
@@ -124,7 +124,8 @@ class Instance:
         scripts = SandboxFieldScripts(self.scripts)
         self.imports = ImportRunner(self.records, self.clock, scripts)
         self.pushed = PushedRows(self.records, scripts)
-        self.identification = IdentificationEngine(self.records)
+        engine = self.identification = IdentificationEngine(self.records)
+        self.scripts.extensions.append(lambda unit: EngineCalls(unit, engine).calls())
         self._join_durable_work()
         self.holder.on_renewal(self._renewed)
         if not fresh and not settings.ephemeral:

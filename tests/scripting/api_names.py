@@ -19,7 +19,16 @@ from midspan.scripting.parts import part_text
 from .coverage import held, wanted
 
 FILE = Path(__file__).parents[2] / "src" / "midspan" / "scripting" / "api_names.json"
-SPACES = ("sn_ws", "sn_ws_err", "sn_cc", "sn_fd", "sn_auth", "sn_impex", "sn_notification")
+SPACES = (
+    "sn_ws",
+    "sn_ws_err",
+    "sn_cc",
+    "sn_cmdb",
+    "sn_fd",
+    "sn_auth",
+    "sn_impex",
+    "sn_notification",
+)
 ELSEWHERE = {
     "RESTAPIRequest": (
         "getHeader", "getSupportedResponseContentTypes", "getRequestedQueryCategory",

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from midspan.dictionary.metadata import table_id
+from midspan.cmdb import EngineCalls
 from midspan.instance import Instance
 from midspan.kernel.clock import ManualClock
 from midspan.records import RecordTransaction, insert
@@ -64,9 +65,13 @@ def runner(pool: SandboxPool) -> ScriptRunner:
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
-def instance(request: pytest.FixtureRequest, new_database: Callable[[], str]) -> Iterator[Instance]:
+def instance(
+    request: pytest.FixtureRequest, new_database: Callable[[], str], runner: ScriptRunner
+) -> Iterator[Instance]:
     """Return an open instance on each database in turn, filled."""
     url = new_database() if request.param == "postgresql" else ""
     with open_instance(url, clock=ManualClock()) as opened:
+        engine = opened.identification
+        runner.extensions[:] = [lambda unit: EngineCalls(unit, engine).calls()]
         fill(opened)
         yield opened

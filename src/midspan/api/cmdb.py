@@ -5,8 +5,6 @@ Source: ``spec/rest-api.md`` 7.3 and the vendor's documentation of the API.
 
 from __future__ import annotations
 
-from msgspec import structs
-
 from midspan.api.cmdbdescription import reconcile_description
 from midspan.api.cmdbinstance import instance_routes
 from midspan.api.cmdbmeta import meta_routes
@@ -18,7 +16,15 @@ from midspan.api.response import Response
 from midspan.api.router import Handler, Role, Route, versioned
 from midspan.api.strict import refuse_in_strict_mode, unknown_parameters, warning_header
 from midspan.api.table import answer
-from midspan.cmdb import BASIC, IdentificationEngine, Options, Payload, answer_of, read_payload
+from midspan.cmdb import (
+    BASIC,
+    IdentificationEngine,
+    Options,
+    Payload,
+    answer_of,
+    options_of,
+    read_payload,
+)
 from midspan.formats import lenient_json
 from midspan.kernel.errors import InvalidRequest
 
@@ -132,15 +138,12 @@ def read_options(text: str) -> Options:
     Raises:
         InvalidRequest: a part is no pair of a known name and true or false.
     """
-    given: dict[str, bool] = {"enhanced": True}
+    given: dict[str, str] = {}
     for chunk in filter(None, (part.strip() for part in text.split(","))):
         name, colon, value = (part.strip() for part in chunk.partition(":"))
-        known = name in Options.__struct_fields__ and name != "enhanced"
-        if not colon or not known or value.lower() not in ("true", "false"):
-            names = ", ".join(n for n in Options.__struct_fields__ if n != "enhanced")
+        if not colon:
             raise InvalidRequest(
-                f"Chunk [{chunk[:80]}] is not a valid entry",
-                hint=f"Write name:true or name:false; names are {names}.",
+                f"Chunk [{chunk[:80]}] is not a valid entry", hint="Write name:true or name:false."
             )
-        given[name] = value.lower() == "true"
-    return structs.replace(BASIC, **given)
+        given[name] = value
+    return options_of(given)

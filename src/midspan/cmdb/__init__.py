@@ -2,7 +2,7 @@
 
 from midspan.cmdb.answer import answer_of
 from midspan.cmdb.engine import IdentificationEngine, source_problem
-from midspan.cmdb.options import BASIC, Options
+from midspan.cmdb.options import BASIC, Options, options_of
 from midspan.cmdb.outcome import ItemOutcome, Operation, Outcome, Refusal
 from midspan.cmdb.payload import (
     Item,
@@ -14,10 +14,12 @@ from midspan.cmdb.payload import (
 )
 from midspan.cmdb.rule import Entry, Rule, RuleBook
 from midspan.cmdb.rulebook import RULES
+from midspan.cmdb.scriptcalls import EngineCalls
 
 __all__ = [
     "BASIC",
     "RULES",
+    "EngineCalls",
     "Entry",
     "IdentificationEngine",
     "Item",
@@ -32,6 +34,7 @@ __all__ = [
     "Rule",
     "RuleBook",
     "answer_of",
+    "options_of",
     "read_payload",
     "source_problem",
     "text_of",

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from collections.abc import Mapping
+
+from msgspec import Struct, structs
+
+from midspan.kernel.errors import InvalidRequest
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -41,3 +45,24 @@ class Options(Struct, frozen=True, kw_only=True):
 
 
 BASIC = Options()
+
+
+def options_of(given: Mapping[str, str]) -> Options:
+    """Return the options of an enhanced call.
+
+    >>> options_of({"generate_summary": "true"}).generate_summary
+    True
+
+    Raises:
+        InvalidRequest: a name that does not exist, or a value other than true or false.
+    """
+    names = [name for name in Options.__struct_fields__ if name != "enhanced"]
+    chosen = {}
+    for name, value in given.items():
+        if name not in names or value.lower() not in ("true", "false"):
+            raise InvalidRequest(
+                f"Chunk [{name[:80]}:{value[:80]}] is not a valid entry",
+                hint=f"Values are true or false; names are {', '.join(names)}.",
+            )
+        chosen[name] = value.lower() == "true"
+    return structs.replace(BASIC, enhanced=True, **chosen)

@@ -3,6 +3,7 @@
 const evaluateText = eval;
 const families = {
   attachments: ['GlideSysAttachment', 'GlideSysAttachmentInputStream', 'GlideTextReader'],
+  cmdb: ['sn_cmdb'],
   credentials: ['sn_cc'],
   crypto: [
     'GlideDigest', 'GlideChecksum', 'GlideEncrypter', 'CertificateEncryption',
