@@ -12,7 +12,7 @@ from midspan.kernel.clock import ManualClock
 from midspan.testing import open_instance
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="package", params=["sqlite", "postgresql"])
 def instance(request: pytest.FixtureRequest, new_database: Callable[[], str]) -> Iterator[Instance]:
     """Return an open instance on each database in turn."""
     url = new_database() if request.param == "postgresql" else ""
