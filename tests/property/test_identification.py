@@ -82,14 +82,15 @@ class _Undo(Exception):
 
 def rehearse(instance: Instance, *given: dict[str, Any]) -> tuple[list[Any], list[Any]]:
     """Take payloads one after the other; return the last answer's operations and what is stored."""
-    operations, state = [], []
+    operations: list[Any] = []
+    state: list[Any] = []
     try:
         with instance.records.write(SYSTEM) as records:
             for payload in given:
                 outcome = instance.identification.take(
                     records, read_payload(payload), "ServiceNow", Options(enhanced=True)
                 )
-                body = answer_of(outcome)
+                body: Any = answer_of(outcome)
                 operations = [e["operation"] for e in (*body["items"], *body["relations"])]
             state = stored(records)
             raise _Undo
@@ -154,7 +155,8 @@ def test_a_lower_source_never_overwrites(
 ) -> None:
     dictionary: Dictionary = instance.holder.current().dictionary
     reconciler = Reconciler(dictionary, RULES)
-    value, last, now = "", None, START
+    value, now = "", START
+    last: LastWord | None = None
     for source, text, hours in reports:
         now += timedelta(hours=hours)
         report = Report(cls="cmdb_ci", source=source, values={"ram": text}, now=now)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from midspan.dictionary.metadata import table_id
 from midspan.cmdb import EngineCalls
+from midspan.dictionary.metadata import table_id
 from midspan.instance import Instance
 from midspan.kernel.clock import ManualClock
 from midspan.records import RecordTransaction, insert

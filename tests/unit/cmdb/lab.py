@@ -32,7 +32,7 @@ class Lab:
         engine = self.instance.identification
         payload = read_payload(
             {
-                "items": list(items),
+                "items": [dict(item) for item in items],
                 "relations": list(relations),
                 "referenceItems": list(references),
             }

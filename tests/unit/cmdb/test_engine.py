@@ -255,7 +255,8 @@ def test_references_may_go_round_in_a_circle(lab: Lab) -> None:
 
 def test_payloads_at_once_make_one_item(instance: Instance) -> None:
     lab = Lab(instance)
-    start, answers = threading.Barrier(4), []
+    start = threading.Barrier(4)
+    answers: list[Any] = []
 
     def report(number: int) -> None:
         payload: dict[str, Any] = {
