@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec import Struct
 
 from midspan.cmdb.outcome import Problem
-from midspan.cmdb.payload import Payload
+from midspan.cmdb.payload import Payload, Relation
 from midspan.cmdb.prepare import Prepared, recency_of
 from midspan.cmdb.rule import Dependency, RuleBook
 from midspan.dictionary import Dictionary
@@ -38,13 +38,20 @@ def find_hosts(
     """Find the host of each item whose rule is a dependent one."""
     found: dict[int, Beside] = {}
     problems: dict[int, Problem] = {}
+    ends: dict[int, list[Relation]] = {}
+    for relation in payload.relations:
+        for index in {relation.parent.item, relation.child.item}:
+            ends.setdefault(index, []).append(relation)
+    types = {each.type: book.relations_named(each.type) for each in payload.relations}
     for index, each in enumerate(prepared):
         if each.problem or not each.rules or each.rules[0].independent:
             continue
         dependencies = book.hosts_of(dictionary, each.cls)
         hosts = {
             beside.item: beside
-            for beside in _beside(index, payload, prepared, dependencies, book, dictionary)
+            for beside in _beside(
+                index, ends.get(index, ()), types, prepared, dependencies, dictionary
+            )
         }
         if len(hosts) == 1:
             found[index] = next(iter(hosts.values()))
@@ -55,14 +62,13 @@ def find_hosts(
 
 def _beside(
     index: int,
-    payload: Payload,
+    relations: Sequence[Relation],
+    types: Mapping[str, Sequence[str]],
     prepared: Sequence[Prepared],
     dependencies: Sequence[Dependency],
-    book: RuleBook,
     dictionary: Dictionary,
 ) -> Iterator[Beside]:
-    for relation in payload.relations:
-        types = book.relations_named(relation.type)
+    for relation in relations:
         for dependency in dependencies:
             own, other = (
                 (relation.parent, relation.child)
@@ -73,7 +79,7 @@ def _beside(
                 not own.part
                 and not other.part
                 and own.item == index != other.item
-                and dependency.type in types
+                and dependency.type in types[relation.type]
                 and dictionary.is_a(prepared[other.item].cls, dependency.host)
             ):
                 yield Beside(other.item, dependency)

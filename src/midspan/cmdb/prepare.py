@@ -182,13 +182,13 @@ def merge(payload: Payload, groups: Groups, dictionary: Dictionary) -> Payload:
     What several say of a field is taken from the one looked at last by its source; without times
     the order of the payload does not matter either. The class is the most exact one.
     """
-    order = [index for index, first in enumerate(groups.first) if first == index]
-    place_of = {first: position for position, first in enumerate(order)}
+    members_of: dict[int, list[int]] = {}
+    for index, first in enumerate(groups.first):
+        members_of.setdefault(first, []).append(index)
     offsets: dict[Place, Place] = {}
     items: list[Item] = []
-    for first in order:
-        members = [i for i, each in enumerate(groups.first) if each == first]
-        made = _merged(payload.items, members, place_of[first], offsets)
+    for position, members in enumerate(members_of.values()):
+        made = _merged(payload.items, members, position, offsets)
         classes = [payload.items[index].cls for index in members]
         if len(members) > 1:
             deepest = max(classes, key=lambda cls: (len(dictionary.ancestors(cls)), cls))

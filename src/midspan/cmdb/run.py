@@ -72,6 +72,7 @@ class Run:
         self._words: dict[str, dict[str, Word]] = {}
         self._duplicates: list[Duplicates] = []
         self._taken_up: set[str] = set()
+        self._references: dict[int, list[Reference]] = {}
         self._late: list[Reference] = []
 
     def take(self, payload: Payload) -> Outcome:
@@ -113,6 +114,8 @@ class Run:
             prepared = [self._cleaner.prepare(item) for item in payload.items]
             hosts = find_hosts(payload, prepared, self._book, self._dictionary)
         self._payload, self._prepared, self._hosts = payload, prepared, hosts
+        for reference in payload.references:
+            self._references.setdefault(reference.by.item, []).append(reference)
         self._outcomes = [
             ItemOutcome(item=each.item, cls=each.cls, warnings=list(each.warnings))
             for each in prepared
@@ -205,9 +208,7 @@ class Run:
     def _set_references(self, index: int) -> None:
         """Set references to items that are known by now; others are set at the end."""
         prepared = self._prepared[index]
-        for reference in self._payload.references:
-            if reference.by.item != index:
-                continue
+        for reference in self._references.get(index, ()):
             self._check_reference(prepared, reference)
             target = self._outcomes[reference.to.item].sys_id
             if reference.to.part or not target:

@@ -71,13 +71,16 @@ class Search:
         self, table: str, values: Mapping[str, str], condition: str, host: Host | None
     ) -> list[Candidate]:
         """Return the items whose fields are equal to ``values``, those beside a host only."""
-        found = self._candidates(
-            table, both(self._equal(table, values), self._encoded(table, condition))
-        )
-        if host is None or not found:
-            return found
-        beside = self._beside(host, [each.sys_id for each in found])
-        return [each for each in found if each.sys_id in beside]
+        wanted = both(self._equal(table, values), self._encoded(table, condition))
+        if host is None:
+            return self._candidates(table, wanted)
+        # Beside a host there are few; of one name there may be any number in the world.
+        path = self._dictionary.path(table, "sys_id")
+        return [
+            each
+            for chunk in _chunks(self._beside(host))
+            for each in self._candidates(table, both(wanted, Test(path, Operator.IN, tuple(chunk))))
+        ]
 
     def referred(self, entry: Entry, values: Mapping[str, str], table: str) -> list[Candidate]:
         """Return the items of ``table`` that rows of a look-up table name, the oldest first."""
@@ -117,23 +120,17 @@ class Search:
         """Tell whether a stored item meets an encoded query."""
         return self._transaction.matches(record, self._encoded(record.table, condition))
 
-    def _beside(self, host: Host, sys_ids: Sequence[str]) -> set[str]:
-        """Return which items stand in the host's relation."""
+    def _beside(self, host: Host) -> list[str]:
+        """Return the items that stand in the host's relation."""
         upwards = host.dependency.upwards
         own, other = ("parent", "child") if upwards else ("child", "parent")
         path = self._dictionary.path
-        column = path("cmdb_rel_ci", own)
         fixed = both(
             Test(path("cmdb_rel_ci", other), Operator.EQUALS, (host.sys_id,)),
             Test(path("cmdb_rel_ci", "type"), Operator.EQUALS, (host.dependency.type,)),
         )
-        return {
-            str(row[0])
-            for chunk in _chunks(sys_ids)
-            for row in self._all(
-                "cmdb_rel_ci", (column,), both(fixed, Test(column, Operator.IN, tuple(chunk)))
-            )
-        }
+        rows = self._all("cmdb_rel_ci", (path("cmdb_rel_ci", own),), fixed)
+        return sorted({row[0] for row in rows if row[0]})
 
     def _candidates(self, table: str, condition: Condition) -> list[Candidate]:
         known = self._dictionary.table(table)
