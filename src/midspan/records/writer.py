@@ -227,9 +227,8 @@ class Writer:
         draft.values.update(blank.values)
         for name, expression in blank.computed:
             draft.set(name, transaction.values(expression) or "")
-        draft.values["sys_id"] = change.sys_id or change.values.get("sys_id") or ""
-        if not draft.values["sys_id"]:
-            draft.values["sys_id"] = self._store.ids.sys_id()
+        given = change.sys_id or change.values.get("sys_id")
+        draft.values["sys_id"] = given or self._store.ids.sys_id()
         if table.hierarchy:
             draft.values["sys_class_name"] = table.name
         return draft
