@@ -5,7 +5,8 @@ confidence), optionally ``user`` (default admin), ``properties`` set while it ru
 records and ``attachments`` that it needs, then ``request`` and ``response``. ``<attachment>`` is
 the sys_id of the first attachment given. In expected texts ``<base>`` is the address of the
 instance, ``<id>`` any sys_id and ``<any>`` anything. ``json`` is compared exactly, ``json_has``
-only in the members it names.
+only in the members it names. ``holds`` names the methods of script classes that a case holds, by
+class; the coverage page of the script API counts them.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ def test_case_names_its_source(path: Path) -> None:
     assert case["source"]["ref"]
     assert set(case) <= {
         "about",
+        "holds",
         "source",
         "user",
         "properties",

@@ -20,25 +20,9 @@ from .coverage import held, wanted
 
 FILE = Path(__file__).parents[2] / "src" / "midspan" / "scripting" / "api_names.json"
 SPACES = (
-    "sn_ws",
-    "sn_ws_err",
-    "sn_cc",
-    "sn_cmdb",
-    "sn_fd",
-    "sn_auth",
-    "sn_impex",
-    "sn_notification",
+    *("sn_ws", "sn_ws_err", "sn_cc", "sn_cmdb", "sn_fd"),
+    *("sn_auth", "sn_impex", "sn_notification"),
 )
-ELSEWHERE = {
-    "RESTAPIRequest": (
-        "getHeader", "getSupportedResponseContentTypes", "getRequestedQueryCategory",
-    ),
-    "RESTAPIResponse": (
-        "setStatus", "setHeader", "setHeaders", "setLocation", "setContentType", "setBody",
-        "setError", "getStreamWriter",
-    ),
-}  # fmt: skip
-"""Methods of objects that only a request has; the tests of Scripted REST hold them."""
 LANGUAGE = "Object.getOwnPropertyNames(globalThis)"
 PROBE = """
 (function () {
@@ -111,9 +95,7 @@ def names() -> dict[str, Any]:
         }
         if not name.isidentifier() or not (present or declared.get(name) or cases.of(name)):
             continue
-        supported = ({*present, *cases.of(name), *ELSEWHERE.get(name, ())} - set(refused)) - set(
-            partial
-        )
+        supported = ({*present, *cases.of(name)} - set(refused)) - set(partial)
         if name in ("GlideRecord", "GlideAggregate", "GlideRecordSecure") or present:
             supported.add("constructor")
         missing = ({*declared.get(name, ()), *refused}) - supported - set(partial)

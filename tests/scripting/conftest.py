@@ -18,6 +18,7 @@ from midspan.sandbox import SandboxPool
 from midspan.scripting import ScriptRunner, open_pool
 from midspan.security import SYSTEM
 from midspan.testing import open_instance
+from tests.unit.scripting.peer import Peer, listening
 
 FIXTURE = Path(__file__).with_name("fixture.yaml")
 Store = Callable[[RecordTransaction, list[dict[str, Any]]], None]
@@ -59,9 +60,18 @@ def pool() -> Iterator[SandboxPool]:
 
 
 @pytest.fixture(scope="session")
-def runner(pool: SandboxPool) -> ScriptRunner:
-    """Return a runner on the pool."""
-    return ScriptRunner(pool)
+def runner(pool: SandboxPool, instance: Instance) -> ScriptRunner:
+    """Return a runner on the pool, with all that the instance adds to scripts."""
+    made = ScriptRunner(pool)
+    made.extensions = instance.scripts.extensions
+    return made
+
+
+@pytest.fixture(scope="session")
+def peer() -> Iterator[Peer]:
+    """Return another system that scripts may call."""
+    with listening() as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])

@@ -13,41 +13,65 @@ from typing import Any
 import yaml
 
 HERE = Path(__file__).parent
+WIRE = HERE.parent / "conformance" / "scripted"
 PAGE = HERE.parents[1] / "docs" / "reference" / "script-coverage.md"
 HEAD = """\
 # Coverage of the script API
 
 What scripts may call is held by cases in `tests/scripting/cases`: a script and what it returns, run
-on SQLite and on PostgreSQL. This page is made of them by `tests/scripting/coverage.py`, and a test
+on SQLite and on PostgreSQL; for Scripted REST by the cases of requests in
+`tests/conformance/scripted`. This page is made of them by `tests/scripting/coverage.py`, and a test
 holds it to them. *Supported*: a case calls the method and checks what comes of it. *Partial*: it
-does, and something that the original does is missing; the case says what. *Missing*: no case.
+does, and something that the original does is missing; the case says what. *Refused*: what belongs
+to plugins, to Java or to pages in a browser is answered with `not available: NAME (used at line N)`.
+*Missing*: no case.
 
 The names of classes and methods are those that the package `@servicenow/glide` declares for classes
 which public scripts use, and those of script includes and of methods outside scopes.
 
 """
 
+STATUSES = ("held", "refused", "open")
 Wanted = dict[str, set[str]]
 
 
 class Held:
-    """What the cases hold: methods by class, and what is missing in those that are partial."""
+    """What the cases hold: methods by class, what partial ones lack, and what is refused."""
 
     def __init__(self) -> None:
         self.methods: dict[str, set[str]] = defaultdict(set)
         self.partial: dict[tuple[str, str], str] = {}
+        self.refused: dict[str, set[str]] = defaultdict(set)
         self.cases: dict[str, int] = defaultdict(int)
 
     def add(self, case: Mapping[str, Any]) -> None:
         """Count one case."""
         self.cases[case["class"]] += 1
+        if case.get("refused"):
+            self.refused[case["class"]] |= set(case["method"])
+            return
         self.methods[case["class"]] |= set(case["method"])
         for method, lack in (case.get("partial") or {}).items():
             self.partial[case["class"], method] = lack
 
+    def add_wire(self, holds: Mapping[str, list[str]]) -> None:
+        """Count what one case of a request holds."""
+        for name, methods in holds.items():
+            self.cases[name] += 1
+            self.methods[name] |= set(methods)
+
     def of(self, name: str) -> set[str]:
         """Return the methods of a class that cases hold."""
         return self.methods[name]
+
+    def status(self, item: str) -> str:
+        """Return whether an item such as ``GlideRecord.query`` is held, refused or open."""
+        name, _, method = item.partition(".")
+        if name.startswith("sn_"):
+            name, _, method = method.rpartition(".")
+        if method in self.methods[name]:
+            return "held"
+        return "refused" if method in self.refused[name] else "open"
 
 
 def held() -> Held:
@@ -56,6 +80,8 @@ def held() -> Held:
     for path in sorted((HERE / "cases").glob("*.yaml")):
         for case in yaml.safe_load(path.read_text(encoding="utf-8")) or []:
             found.add(case)
+    for path in sorted(WIRE.glob("*.yaml")):
+        found.add_wire(yaml.safe_load(path.read_text(encoding="utf-8")).get("holds") or {})
     return found
 
 
@@ -73,8 +99,9 @@ def page() -> str:
     """Return the whole page."""
     found = held()
     classes, used = wanted()
-    for name, methods in found.methods.items():
-        classes[name] |= methods
+    for methods in (found.methods, found.refused):
+        for name, names in methods.items():
+            classes[name] |= names
     parts = [HEAD, *_summary(found, classes, used), *_classes(found, classes)]
     return "".join(parts)
 
@@ -82,26 +109,30 @@ def page() -> str:
 def _summary(found: Held, classes: Wanted, used: list[str]) -> Iterator[str]:
     yield "## The items most used\n\n"
     yield f"Of the {len(used)} items that public scripts use most, these are held:\n\n"
-    yield "| the first | held | not held |\n|---|---|---|\n"
-    for count in (50, 100, 150, 200, len(used)):
-        lacking = [item for item in used[:count] if not _is_held(found, item)]
-        yield f"| {count} | {count - len(lacking)} | {len(lacking)} |\n"
-    lacking = [f"`{item}`" for item in used if not _is_held(found, item)]
-    yield f"\nNot held, the most used first: {', '.join(lacking) or 'none'}.\n\n"
+    yield "| the first | held | refused | open |\n|---|---|---|---|\n"
+    statuses = [found.status(item) for item in used]
+    for count in range(50, len(used) + 1, 50):
+        counts = [statuses[:count].count(status) for status in STATUSES]
+        yield f"| {count} | {' | '.join(map(str, counts))} |\n"
+    for status in STATUSES[1:]:
+        items = [f"`{item}`" for item, found in zip(used, statuses, strict=True) if found == status]
+        yield f"\n{status.capitalize()}, the most used first: {', '.join(items) or 'none'}.\n"
+    yield "\n"
     yield "## Classes\n\n"
-    yield "| class | cases | supported | partial | missing |\n|---|---|---|---|---|\n"
+    yield "| class | cases | supported | partial | refused | missing |\n|---|---|---|---|---|---|\n"
     for name in sorted(classes):
         methods, known = found.of(name), classes[name]
         partial = sum((name, method) in found.partial for method in methods)
-        supported, missing = len(methods) - partial, len(known - methods)
-        counts = (found.cases[name], supported, partial, missing)
+        refused = found.refused[name] - methods
+        supported, missing = len(methods) - partial, len(known - methods - refused)
+        counts = (found.cases[name], supported, partial, len(refused), missing)
         yield f"| {name} | {' | '.join(str(count or '') for count in counts)} |\n"
 
 
 def _classes(found: Held, classes: Wanted) -> Iterator[str]:
     for name in sorted(classes):
-        methods = found.of(name)
-        if not methods:
+        methods, refused = found.of(name), found.refused[name]
+        if not methods and not refused:
             continue
         yield f"\n### {name}\n\n"
         whole = sorted(method for method in methods if (name, method) not in found.partial)
@@ -110,18 +141,15 @@ def _classes(found: Held, classes: Wanted) -> Iterator[str]:
         for method in sorted(methods):
             if (name, method) in found.partial:
                 yield f"\nPartial: `{method}`: {found.partial[name, method]}.\n"
-        missing = sorted(classes[name] - methods)
+        if refused - methods:
+            yield f"\nRefused: {_listed(sorted(refused - methods))}.\n"
+        missing = sorted(classes[name] - methods - refused)
         if missing:
             yield f"\nMissing: {_listed(missing)}.\n"
 
 
 def _listed(names: list[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
-
-
-def _is_held(found: Held, item: str) -> bool:
-    name, _, method = item.partition(".")
-    return method in found.of(name)
 
 
 if __name__ == "__main__":

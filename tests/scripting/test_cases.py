@@ -16,6 +16,10 @@ A file is a list of cases about one class. The keys of a case:
 - ``script`` and ``answer``: the text, and the JSON of its completion value; or ``error``: a part of
   the message with which it ends.
 - ``logs``: the lines that it logs.
+- ``answers``: what another system says, by path, ``{status, headers, body}``; ``sent``: what it was
+  asked, in order, ``{method, path, headers, body}`` with the members that matter. ``<url>`` in the
+  case is its address.
+- ``refused``: the case shows that its methods are answered with ``not available`` and their name.
 
 Everything a case writes is rolled back at its end, so cases do not see one another.
 """
@@ -36,11 +40,12 @@ from midspan.records import RIGHTS, RecordTransaction, delete, insert
 from midspan.sandbox import Script, ScriptError
 from midspan.scripting import Enclosed, RecordView, ScriptRunner
 from midspan.security import SYSTEM, Actor
+from tests.unit.scripting.peer import Call, Peer
 
 CASES = Path(__file__).with_name("cases")
 KEYS = {
     "about", "class", "method", "source", "confidence", "setup", "properties", "user", "views",
-    "script", "answer", "error", "logs", "partial",
+    "script", "answer", "error", "logs", "partial", "answers", "sent", "refused",
 }  # fmt: skip
 SOURCES = ("docs", "use", "ours")
 Store = Callable[[RecordTransaction, list[dict[str, Any]]], None]
@@ -90,6 +95,25 @@ def properties(instance: Instance, values: dict[str, str]) -> Iterator[None]:
                     transaction.apply(delete("sys_properties", sys_id))
 
 
+def at(url: str, value: Any) -> Any:
+    """Return a part of a case with the address of the other system put in."""
+    if isinstance(value, str):
+        return value.replace("<url>", url)
+    if isinstance(value, dict):
+        return {name: at(url, member) for name, member in value.items()}
+    return [at(url, member) for member in value] if isinstance(value, list) else value
+
+
+def shown(call: Call, expected: dict[str, Any]) -> dict[str, Any]:
+    """Return of a request what a case expects something of."""
+    found: dict[str, Any] = {
+        "method": call.method, "path": call.path, "body": call.body.decode()
+    }  # fmt: skip
+    wanted = expected.get("headers") or {}
+    found["headers"] = {name: call.headers.get(name.lower()) for name in wanted}
+    return {name: found[name] for name in expected}
+
+
 def answer(
     case: dict[str, Any], runner: ScriptRunner, transaction: RecordTransaction, store: Store
 ) -> Any:
@@ -119,9 +143,16 @@ def test_case(
     instance: Instance,
     runner: ScriptRunner,
     store: Store,
+    peer: Peer,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG, "midspan.script")
+    case = at(peer.url, case)
+    peer.answers = {
+        path: (said.get("status", 200), [*said.get("headers", {}).items()], said["body"].encode())
+        for path, said in (case.get("answers") or {}).items()
+    }
+    peer.calls.clear()
     found: list[Any] = []
     who = actor(instance, case.get("user"))
     with properties(instance, case.get("properties") or {}):
@@ -135,6 +166,9 @@ def test_case(
     if "logs" in case:
         lines = [r.getMessage() for r in caplog.records if r.name == "midspan.script"]
         assert lines == case["logs"]
+    if "sent" in case:
+        assert len(peer.calls) == len(case["sent"])
+        assert [shown(*pair) for pair in zip(peer.calls, case["sent"], strict=True)] == case["sent"]
 
 
 def _outcome(

@@ -9,14 +9,15 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from midspan.attachments import AttachmentStore, NewFile, StoredFile
-from midspan.attachments.file import PIECE, TABLE, UNKNOWN_TYPE, unpack
+from midspan.attachments.file import TABLE, UNKNOWN_TYPE
 from midspan.kernel.errors import InvalidValue, LimitExceeded, RecordNotFound
 from midspan.records import PROPERTIES, RecordTransaction
 from midspan.sandbox import JsonValue
+from midspan.scripting.streams import file_pieces
 from midspan.scripting.unit import Unit
 
 MAX_GET = "com.glide.attachment.max_get_size"
@@ -73,7 +74,7 @@ class AttachmentCalls:
                     f"The file {file.name} has {file.size} bytes; scripts read {limit} at most",
                     hint=f"Set the property {MAX_GET}, or pass the stream on.",
                 )
-            content = b"".join(_pieces(store, transaction, file))
+            content = b"".join(file_pieces(store, transaction, file))
         if form == "base64":
             return base64.b64encode(content).decode()
         return content.decode("utf-8", "replace")
@@ -107,7 +108,7 @@ class AttachmentCalls:
                 raise LimitExceeded(
                     f"The file {file.name} has {file.size} bytes; copied are {MOST_COPIED} at most"
                 )
-            content = b"".join(_pieces(store, transaction, file))
+            content = b"".join(file_pieces(store, transaction, file))
         return self._add(target, (name or file.name, kind or file.content_type), content)
 
     def digest(self, sys_id: str, algorithm: str) -> str:
@@ -119,7 +120,7 @@ class AttachmentCalls:
         found = _ALGORITHMS[algorithm](usedforsecurity=False)
         store = AttachmentStore(self._unit.store)
         with self._lend(False, False) as transaction:
-            for piece in _pieces(store, transaction, store.find(transaction, sys_id)):
+            for piece in file_pieces(store, transaction, store.find(transaction, sys_id)):
                 found.update(piece)
         return base64.b64encode(found.digest()).decode()
 
@@ -132,7 +133,7 @@ class AttachmentCalls:
 
 def content_of(store: AttachmentStore, transaction: RecordTransaction, file: StoredFile) -> bytes:
     """Return all bytes of a file, also of one that this transaction attached."""
-    return b"".join(_pieces(store, transaction, file))
+    return b"".join(file_pieces(store, transaction, file))
 
 
 def _found(
@@ -142,16 +143,6 @@ def _found(
         return store.find(transaction, sys_id)
     except RecordNotFound:
         return None
-
-
-def _pieces(
-    store: AttachmentStore, transaction: RecordTransaction, file: StoredFile
-) -> Iterator[bytes]:
-    for number in range(-(-file.size // PIECE)):
-        row = transaction.database.row(store.sql["piece"], (file.sys_id, number))
-        if row is None:
-            raise RecordNotFound(TABLE, file.sys_id)
-        yield unpack(str(row[0]))
 
 
 def attached_ids(transaction: RecordTransaction, table: str, sys_id: str) -> list[str]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from midspan.attachments import AttachmentStore
-from midspan.kernel.errors import InvalidRequest
+from midspan.attachments import AttachmentStore, StoredFile
+from midspan.attachments.file import PIECE, TABLE, unpack
+from midspan.kernel.errors import InvalidRequest, RecordNotFound
+from midspan.records import RecordTransaction
 from midspan.scripting.unit import Unit
 
 LONGEST_TEXT = 16 * 1024 * 1024
@@ -34,9 +36,27 @@ def stream_pieces(unit: Unit, source: Mapping[str, Any], request: bytes = b"") -
             store = AttachmentStore(unit.store)
             with unit.reading(enforce=False) as transaction:
                 file = store.find(transaction, str(source.get("id", "")))
-            yield from store.pieces(file)
+            if unit.enclosing is None:
+                yield from store.pieces(file)
+            else:  # it may be a file that nobody else sees before the commit
+                yield from file_pieces(store, unit.enclosing, file)
         case kind:
             raise InvalidRequest(f"A stream of kind {kind!r} cannot be read")
+
+
+def file_pieces(
+    store: AttachmentStore, transaction: RecordTransaction, file: StoredFile
+) -> Iterator[bytes]:
+    """Yield the bytes of a file as a transaction sees it.
+
+    Raises:
+        RecordNotFound: the file is gone.
+    """
+    for number in range(-(-file.size // PIECE)):
+        row = transaction.database.row(store.sql["piece"], (file.sys_id, number))
+        if row is None:
+            raise RecordNotFound(TABLE, file.sys_id)
+        yield unpack(str(row[0]))
 
 
 def stream_text(unit: Unit, source: Mapping[str, Any], request: bytes = b"") -> str:
