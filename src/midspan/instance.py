@@ -25,6 +25,7 @@ from midspan.ecc.sweeper import Sweeper
 from midspan.events import REGISTER, Dispatcher, EventQueue, EventRegistry
 from midspan.events.traces import ScriptTraces
 from midspan.flow import FLOWS, FlowService
+from midspan.flow.scriptcalls import FlowCalls
 from midspan.importsets import ImportRunner, SandboxFieldScripts
 from midspan.importsets.mapcheck import MapChecks
 from midspan.importsets.maps import MAPS
@@ -32,6 +33,7 @@ from midspan.importsets.pushed import PushedRows
 from midspan.importsets.pushedsets import PushedSets
 from midspan.importsets.relay import DataSourceSecrets, RelayImports
 from midspan.importsets.schedule import ScheduledImports
+from midspan.importsets.scriptcalls import ImportCalls, LaterTransforms
 from midspan.jobs import DbosCarrier, JobTable, ManualJobs, NodeJobs, ThreadCarrier
 from midspan.kernel.clock import Clock, ManualClock, SystemClock
 from midspan.kernel.errors import Conflict, Unavailable
@@ -183,6 +185,7 @@ class Instance:
         self.scripts.extensions.append(
             lambda unit: MessageCalls(unit, lambda: self.messages, self.deferred, relay).calls()
         )
+        self._join_script_work()
         self.records.hooks += (QueueHook(self.ecc), AttachmentCreator(self.attachments))
         self.pushed_sets = PushedSets(self.records, self.imports, self.jobs, self._acting)
         self.relay = RelayImports(self.records, self.imports, self.ecc, self.jobs)
@@ -191,6 +194,14 @@ class Instance:
         self.states = _states(self)
         self.sweeper = Sweeper(self.ecc, self.enrolments)
         self.uploads = AttachmentSweeper(self.attachments, further=(self._sweep_answers,))
+
+    def _join_script_work(self) -> None:
+        """Let scripts start flows, load import sets and transform them."""
+        transforms = LaterTransforms(self.records, self.imports, self.jobs, self._acting)
+        self.scripts.extensions += (
+            lambda unit: FlowCalls(unit, self.flows, self.jobs.wake).calls(),
+            lambda unit: ImportCalls(unit, transforms, self.attachments).calls(),
+        )
 
     def seed(self, seeds: Sequence[Seed], values: Values) -> bool:
         """Give an unused instance what seed files say; tell whether it was done.

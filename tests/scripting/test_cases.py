@@ -19,14 +19,17 @@ A file is a list of cases about one class. The keys of a case:
 - ``answers``: what another system says, by path, ``{status, headers, body}``; ``sent``: what it was
   asked, in order, ``{method, path, headers, body}`` with the members that matter. ``<url>`` in the
   case is its address.
+- ``durable``: the script is part of no transaction, and what it or the setup wrote stays: such a
+  case uses tables of its own. The jobs of the instance work meanwhile.
 - ``refused``: the case shows that its methods are answered with ``not available`` and their name.
 
-Everything a case writes is rolled back at its end, so cases do not see one another.
+Everything else that a case writes is rolled back at its end, so cases do not see one another.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,16 +39,17 @@ import pytest
 import yaml
 
 from midspan.instance import Instance
+from midspan.jobs import ManualJobs
 from midspan.records import RIGHTS, RecordTransaction, delete, insert
 from midspan.sandbox import Script, ScriptError
-from midspan.scripting import Enclosed, RecordView, ScriptRunner
+from midspan.scripting import Enclosed, PerWrite, RecordView, ScriptRunner
 from midspan.security import SYSTEM, Actor
 from tests.unit.scripting.peer import Call, Peer
 
 CASES = Path(__file__).with_name("cases")
 KEYS = {
     "about", "class", "method", "source", "confidence", "setup", "properties", "user", "views",
-    "script", "answer", "error", "logs", "partial", "answers", "sent", "refused",
+    "script", "answer", "error", "logs", "partial", "answers", "sent", "refused", "durable",
 }  # fmt: skip
 SOURCES = ("docs", "use", "ours")
 Store = Callable[[RecordTransaction, list[dict[str, Any]]], None]
@@ -155,6 +159,10 @@ def test_case(
     peer.calls.clear()
     found: list[Any] = []
     who = actor(instance, case.get("user"))
+    if case.get("durable"):
+        found.append(_durable(case, instance, runner, store))
+        assert found == [case.get("error", case.get("answer"))]
+        return
     with properties(instance, case.get("properties") or {}):
         try:
             with instance.records.write(who, enforce=False) as transaction:
@@ -169,6 +177,36 @@ def test_case(
     if "sent" in case:
         assert len(peer.calls) == len(case["sent"])
         assert [shown(*pair) for pair in zip(peer.calls, case["sent"], strict=True)] == case["sent"]
+
+
+@contextmanager
+def working(instance: Instance) -> Iterator[None]:
+    """Let the jobs of an instance work beside the script."""
+    ended = threading.Event()
+    jobs = instance.jobs
+    assert isinstance(jobs, ManualJobs)
+
+    def work() -> None:
+        while not ended.wait(0.02):
+            jobs.run_due()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _durable(
+    case: dict[str, Any], instance: Instance, runner: ScriptRunner, store: Store
+) -> Any:
+    with instance.records.write(SYSTEM, enforce=False) as transaction:
+        store(transaction, case.get("setup") or [])
+    unit = PerWrite(instance.records, SYSTEM)
+    with working(instance):
+        return runner.run(Script("case", case["script"]), unit=unit)
 
 
 def _outcome(

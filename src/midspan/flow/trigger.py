@@ -73,6 +73,16 @@ FLOWS = SnapshotPart("flows", frozenset({"sys_hub_flow"}), load_flows)
 """The active flows; given to the instance's ``SnapshotHolder``."""
 
 
+class RunStart(Struct, frozen=True, kw_only=True):
+    """What starts a run: its id, the record it is about, a key that is used once, and who asks."""
+
+    run: str
+    table: str
+    record: str
+    key: str
+    by: str
+
+
 class _Marks(Struct, frozen=True):
     """The values before and after a change, each as a fingerprint."""
 
@@ -185,26 +195,41 @@ class FlowTriggers:
         after: Mapping[str, str],
         transaction: RecordTransaction,
     ) -> None:
-        run = event.derived(active.sys_id)
+        start = RunStart(
+            run=event.derived(active.sys_id),
+            table=event.table,
+            record=event.record_id,
+            key=f"{event.id}/{active.sys_id}",
+            by="record trigger",
+        )
+        self.start(active, start, after, transaction, changes=event.changes)
+
+    def start(
+        self,
+        active: ActiveFlow,
+        start: RunStart,
+        values: Mapping[str, str],
+        transaction: RecordTransaction,
+        *,
+        changes: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Queue a run for a record with these values, as part of the transaction."""
         name, definition = active.flow.name, active.text
-        record = {
-            field: value
-            for field, value in after.items()
-            if not transaction.dictionary.table(event.table).fields[field].kind.secret
-        }
-        inputs: dict[str, Any] = {"record": record, "changes": event.changes}
-        values = {
+        fields = transaction.dictionary.table(start.table).fields
+        record = {field: value for field, value in values.items() if not fields[field].kind.secret}
+        inputs: dict[str, Any] = {"record": record, "changes": changes or {}}
+        row = {
             "flow": active.sys_id,
             "name": name,
             "snapshot": self._journal.version(transaction, active.sys_id, name, definition),
-            "source_table": event.table,
-            "source_record": event.record_id,
-            "calling_source": "record trigger",
-            "idempotency_key": f"{event.id}/{active.sys_id}",
+            "source_table": start.table,
+            "source_record": start.record,
+            "calling_source": start.by,
+            "idempotency_key": start.key,
             "inputs": msgspec.json.encode(inputs).decode(),
         }
-        transaction.engine_insert("sys_flow_context", [queued(run, values)])
-        job = Job(kind=KIND, payload={"run": run}, key=f"flow/{run}", queue="flow")
+        transaction.engine_insert("sys_flow_context", [queued(start.run, row)])
+        job = Job(kind=KIND, payload={"run": start.run}, key=f"flow/{start.run}", queue="flow")
         self._jobs.enqueue(transaction.database, job)
 
 

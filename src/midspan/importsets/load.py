@@ -57,16 +57,23 @@ class StagingLoader:
         self._records = records
 
     def load_csv(
-        self, stream: BinaryIO, staging: str, *, source: str = "", delimiter: str = ","
+        self,
+        stream: BinaryIO,
+        staging: str,
+        *,
+        source: str = "",
+        delimiter: str = ",",
+        import_set: str = "",
     ) -> LoadResult:
-        """Load a CSV file; its first row names the columns.
+        """Load a CSV file, into a set as ``load_rows`` does; its first row names the columns.
 
         Raises:
             InvalidDefinition: the file has no header, or ``staging`` is no staging table.
         """
         reader = read_csv(stream, delimiter=delimiter)
         names = column_names(reader.header)
-        return self.load_rows(_numbered(reader), names, staging, source=source)
+        rows = _numbered(reader)
+        return self.load_rows(rows, names, staging, source=source, import_set=import_set)
 
     def load_rows(
         self,

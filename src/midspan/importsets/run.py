@@ -136,13 +136,15 @@ class ImportRunner:
         actor: Actor = SYSTEM,
         enforce: bool = True,
         progress: Progress = _quiet,
+        only: str = "",
     ) -> list[ImportRun]:
-        """Run every active map of the set's staging table, in their order.
+        """Run the active maps of the set's staging table in their order, or ``only`` the one.
 
         Without ``enforce`` the maps have the rights of the platform, in the actor's name.
         """
         with self._records.read(SYSTEM) as transaction:
             maps = load_maps(transaction, loaded.staging)
+        maps = [definition for definition in maps if only in ("", definition.sys_id)]
         if not maps:
             raise InvalidDefinition(
                 f"No active transform map reads {loaded.staging}",

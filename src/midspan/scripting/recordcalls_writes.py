@@ -16,6 +16,7 @@ from midspan.sandbox import JsonValue, SandboxUnavailable, ScriptError
 from midspan.scripting import recordcalls_plans as plans
 from midspan.scripting.criteria import Criteria
 from midspan.scripting.recordcalls_tables import columns_of
+from midspan.scripting.stagedrows import apply_staged, is_staged
 from midspan.scripting.unit import Unit
 
 _log = logging.getLogger("midspan.script")
@@ -37,6 +38,16 @@ class Write(Struct, frozen=True, kw_only=True):
     def options(self) -> ChangeOptions:
         """How the change is carried out."""
         return ChangeOptions(rules=self.rules, system_fields=self.system_fields, force=self.force)
+
+    def change(self, operation: Operation, sys_id: str | None = None) -> Change:
+        """Return it as the change of the record it names, or of another."""
+        return Change(
+            table=self.table,
+            operation=operation,
+            sys_id=self.sys_id if sys_id is None else sys_id,
+            values={} if operation is Operation.DELETE else self.values,
+            options=self.options,
+        )
 
 
 class WriteCalls:
@@ -61,38 +72,15 @@ class WriteCalls:
 
     def insert(self, raw: Any) -> JsonValue:
         """Insert a record."""
-        wanted = msgspec.convert(raw, Write)
-        change = Change(
-            table=wanted.table,
-            operation=Operation.INSERT,
-            sys_id=wanted.sys_id,
-            values=wanted.values,
-            options=wanted.options,
-        )
-        return self._write(wanted, change)
+        return self._write(msgspec.convert(raw, Write), Operation.INSERT)
 
     def update(self, raw: Any) -> JsonValue:
         """Update a record; ``{"missing": true}`` when there is none."""
-        wanted = msgspec.convert(raw, Write)
-        change = Change(
-            table=wanted.table,
-            operation=Operation.UPDATE,
-            sys_id=wanted.sys_id,
-            values=wanted.values,
-            options=wanted.options,
-        )
-        return self._write(wanted, change)
+        return self._write(msgspec.convert(raw, Write), Operation.UPDATE)
 
     def delete(self, raw: Any) -> JsonValue:
         """Delete a record."""
-        wanted = msgspec.convert(raw, Write)
-        change = Change(
-            table=wanted.table,
-            operation=Operation.DELETE,
-            sys_id=wanted.sys_id,
-            options=wanted.options,
-        )
-        return self._write(wanted, change)
+        return self._write(msgspec.convert(raw, Write), Operation.DELETE)
 
     def update_multiple(self, raw: Any) -> JsonValue:
         """Give every matching row the same values."""
@@ -102,15 +90,19 @@ class WriteCalls:
         """Delete every matching row."""
         return self._write_many(msgspec.convert(raw, Write), Operation.DELETE)
 
-    def _write(self, wanted: Write, change: Change) -> JsonValue:
+    def _write(self, wanted: Write, operation: Operation) -> JsonValue:
+        change = wanted.change(operation)
         try:
             with self._lend(True, wanted.secure) as transaction:
-                applied: Applied = transaction.apply(change, alone=self._alone)
-                if change.operation is Operation.DELETE:
+                if not wanted.secure and is_staged(transaction.dictionary, wanted.table):
+                    applied = apply_staged(transaction, change)
+                else:
+                    applied = transaction.apply(change, alone=self._alone)
+                if operation is Operation.DELETE:
                     return {}
                 columns = columns_of(transaction.dictionary, wanted.table)
         except RecordNotFound as error:
-            if change.operation is Operation.UPDATE and not wanted.secure:
+            if operation is Operation.UPDATE and not wanted.secure:
                 return {"missing": True}
             return _refused(error)
         except (ScriptError, SandboxUnavailable, LimitExceeded):
@@ -129,16 +121,12 @@ class WriteCalls:
         )
         with self._lend(True, wanted.secure) as transaction:
             plan = plans.plan(transaction, criteria, Unknown.REFUSE)
-            changes = [
-                Change(
-                    table=wanted.table,
-                    operation=operation,
-                    sys_id=sys_id,
-                    values=wanted.values,
-                    options=wanted.options,
-                )
-                for sys_id in plans.ids_of(transaction, plan)
-            ]
+            ids = plans.ids_of(transaction, plan)
+            changes = [wanted.change(operation, sys_id) for sys_id in ids]
+            if not wanted.secure and is_staged(transaction.dictionary, wanted.table):
+                for change in changes:
+                    apply_staged(transaction, change)
+                return {"count": len(changes)}
             written = 0
             for result in transaction.apply_all(changes, collect=True):
                 if isinstance(result, Applied):

@@ -10,6 +10,15 @@ const families = {
     'GlideCertificateEncryption', 'GlideSecureRandomUtil',
   ],
   dates: ['GlideDateTime', 'GlideDate', 'GlideTime', 'GlideDuration'],
+  flows: ['sn_fd'],
+  imports: [
+    'GlideImportSetLoader', 'GlideImportSetTransformer', 'GlideImportSetTransformerWorker',
+    'GlideImportSetRun', 'GlideImportLog', 'CSVParser', 'sn_impex',
+  ],
+  lookups: [
+    'GlideChoice', 'GlideChoiceList', 'GlidePluginManager', 'GlideLocale', 'GlideSysTitle', 'GlideJsonPath',
+  ],
+  requests: ['GlideHTTPRequest'],
   evaluator: ['GlideScopedEvaluator', 'GlideEvaluator', 'GlideUpdateManager2'],
   schedules: ['GlideSchedule', 'DurationCalculator'],
   strings: ['GlideStringUtil', 'ArrayUtil', 'JSUtil', 'JSONParser'],

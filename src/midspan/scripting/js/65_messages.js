@@ -202,4 +202,5 @@ class SOAPMessageV2 extends Message {
 const messageClasses = { RESTMessageV2, RESTResponseV2, SOAPMessageV2, SOAPResponseV2 };
 publish('sn_ws', { ...messageClasses });
 for (const name of Object.keys(messageClasses)) publish(name, messageClasses[name]);
+shared.RESTMessageV2 = RESTMessageV2;
 })();
