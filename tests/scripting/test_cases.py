@@ -16,6 +16,7 @@ A file is a list of cases about one class. The keys of a case:
 - ``script`` and ``answer``: the text, and the JSON of its completion value; or ``error``: a part of
   the message with which it ends.
 - ``logs``: the lines that it logs.
+- ``shows``: instead of a script, the record whose display rules run; the answer is ``g_scratchpad``.
 - ``answers``: what another system says, by path, ``{status, headers, body}``; ``sent``: what it was
   asked, in order, ``{method, path, headers, body}`` with the members that matter. ``<url>`` in the
   case is its address.
@@ -50,6 +51,7 @@ CASES = Path(__file__).with_name("cases")
 KEYS = {
     "about", "class", "method", "source", "confidence", "setup", "properties", "user", "views",
     "script", "answer", "error", "logs", "partial", "answers", "sent", "refused", "durable",
+    "shows",
 }  # fmt: skip
 SOURCES = ("docs", "use", "ours")
 Store = Callable[[RecordTransaction, list[dict[str, Any]]], None]
@@ -166,7 +168,10 @@ def test_case(
     with properties(instance, case.get("properties") or {}):
         try:
             with instance.records.write(who, enforce=False) as transaction:
-                found.append(_outcome(case, runner, transaction, store))
+                if "shows" in case:
+                    found.append(_scratchpad(instance, transaction, **case["shows"]))
+                else:
+                    found.append(_outcome(case, runner, transaction, store))
                 raise Undone
         except Undone:
             pass
@@ -207,6 +212,10 @@ def _durable(
     unit = PerWrite(instance.records, SYSTEM)
     with working(instance):
         return runner.run(Script("case", case["script"]), unit=unit)
+
+
+def _scratchpad(instance: Instance, transaction: RecordTransaction, table: str, sys_id: str) -> Any:
+    return instance.rules.display(transaction.require(table, sys_id), transaction)[1]
 
 
 def _outcome(

@@ -16,6 +16,8 @@ _PUBLISHED = re.compile(r"publish\('([\w$]+)'")
 _MISSING = re.compile(r"(?:\w*Error: )?not available: [\w$.]+")
 _PLATFORM = re.compile(r"(sn_[a-z]|Glide[A-Z])\w*")
 _LIKENESS = 0.75
+_ELSEWHERE = frozenset({"Workflow", "action", "template", "email", "$sp"})
+"""Names of the platform that are not here: workflow, UI actions, mail scripts, widgets."""
 
 
 def explained(error: ScriptError, others: Iterable[str] = ()) -> ScriptError:
@@ -26,7 +28,9 @@ def explained(error: ScriptError, others: Iterable[str] = ()) -> ScriptError:
     """
     text = error.message
     unknown = _UNDEFINED.fullmatch(text)
-    if unknown:
+    if unknown and unknown[1] in _ELSEWHERE:
+        text = f"{text}; not available: {unknown[1]}{_used(error)}"
+    elif unknown:
         near = get_close_matches(unknown[1], {*platform_names(), *others}, 1, _LIKENESS)
         if near:
             text = f"{text}; did you mean {near[0]}?"

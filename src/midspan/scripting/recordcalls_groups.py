@@ -207,7 +207,7 @@ def _derived_groups(
     single = not groups and wanted.trend is None
     found = combine(fine, asked, single=single)
     if wanted.trend:
-        found.sort(key=lambda group: group.keys[-1] or "")
+        found = _by_period(wanted, found)
         found = [
             Coarse((*g.keys[:-1], (g.keys[-1] or "").partition("\0")[2]), g.aggregates)
             for g in found
@@ -215,6 +215,21 @@ def _derived_groups(
     found = _chosen(wanted, asked, found)
     start, most = _window(wanted.criteria)
     return groups, found[start:] if most is None else found[start : start + most]
+
+
+def _by_period(wanted: Groups, found: list[Coarse]) -> list[Coarse]:
+    """Return groups, which come in the order of the fields that were asked for, by their period.
+
+    With such fields the period only decides within the groups.
+    """
+    ranks: dict[tuple[Text, ...], int] = {}
+    for group in found:
+        ranks.setdefault(group.keys[:-1], len(ranks))
+    by_field = any(not sort.function for sort in wanted.sort)
+    return sorted(
+        found,
+        key=lambda group: (ranks[group.keys[:-1]] if by_field else 0, group.keys[-1] or ""),
+    )
 
 
 def _fine(

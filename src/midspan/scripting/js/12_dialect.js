@@ -43,7 +43,13 @@ class JavaTimeZone {
   toString() { return this[STATE].id; }
 }
 
-function JavaString(value) { return textOf(value); }
+// Also a text of bytes, as attachments give them.
+function JavaString(value) {
+  const bytes = ArrayBuffer.isView(value) ? Array.from(value) : value;
+  const isBytes = isArray(bytes) && bytes.length > 0 && bytes.every((byte) => typeof byte === 'number');
+  const text = isBytes ? textOfBytes(bytes.map((byte) => byte & 255)) : textOf(value);
+  return new.target === undefined ? text : new String(text);
+}
 JavaString.valueOf = textOf;
 JavaString.join = (separator, parts) => Array.from(parts, textOf).join(textOf(separator));
 JavaString.format = (text) => textOf(text);

@@ -4,6 +4,7 @@
 // behind a reference and methods of strings, is found by the proxy at the end of its prototypes.
 const NUMERIC = ['integer', 'decimal'];
 let elementState; // the state of the record that the element's field is in
+let groupedText;
 let elementText; // its stored text, '' when it is empty; booleans are 'true' and 'false'
 let elementName;
 let elementField; // the description of its field
@@ -94,9 +95,20 @@ class GlideElement {
       if (parent === null) return element.#state;
       return referenced(elementState(parent), parent.#name, parent.#field.reference);
     };
-    elementText = (element) => valueIn(
-      element.#parent === null ? element.#state : elementState(element), element.#name,
-    );
+    elementText = (element) => {
+      if (element.#parent === null) return valueIn(element.#state, element.#name);
+      return groupedText(element) ?? valueIn(elementState(element), element.#name);
+    };
+    // The text of a walk that groups of an aggregate have; undefined for all else.
+    groupedText = (element) => {
+      let root = element;
+      while (root.#parent !== null) root = root.#parent;
+      const { grouping, index, row } = root.#state;
+      if (grouping === undefined || root === element) return undefined;
+      let path = element.#name;
+      for (let at = element.#parent; at !== null; at = at.#parent) path = `${at.#name}.${path}`;
+      return index?.[path] === undefined ? undefined : row?.[index[path]] ?? '';
+    };
     elementName = (element) => element.#name;
     elementField = (element) => element.#field;
     isElement = (value) => typeof value === 'object' && value !== null && #field in value;
@@ -123,7 +135,12 @@ class GlideElement {
   toJSON() { return elementText(this); }
 
   getValue() { return elementText(this) || null; }
-  getDisplayValue(most) { return shortened(displayIn(elementState(this), this.#name), most); }
+  getDisplayValue(most) {
+    const text = groupedText(this);
+    const shown = text === undefined ? displayIn(elementState(this), this.#name)
+      : __host('field.display', [this.#field.table, this.#name, [text], false])[0];
+    return shortened(shown, most);
+  }
   getDisplayValueExt(most, otherwise) { return this.getDisplayValue(most) || textOf(otherwise); }
   getHTMLValue(most) { return shortened(elementText(this), most); }
   getHTMLValueExt(most, otherwise) { return this.getHTMLValue(most) || textOf(otherwise); }
@@ -168,6 +185,8 @@ class GlideElement {
   getChoices() { return javaList(this.#field.choices.map((choice) => choice.value)); }
   getChoiceValue() { return this.getDisplayValue(); }
 
+  // The field that decides which choices this one has, or null.
+  getDependent() { return dictionaryEntry(this.#name, this.#field).dependent; }
   getED() { return new GlideElementDescriptor(STATE, this.#name, this.#field); }
   getName() { return this.#name; }
   getLabel() { return this.#field.label; }

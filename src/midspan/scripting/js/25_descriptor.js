@@ -61,8 +61,32 @@ class GlideElementDescriptor {
   canMin() { return this.#field.storage !== 'none'; }
   canMax() { return this.#field.storage !== 'none'; }
 
-  getAttribute() { return null; } // the dictionary keeps no attributes of its own making
-  getBooleanAttribute(name, otherwise) { return otherwise === true; }
-  hasAttribute() { return false; }
+  getDependent() { return dictionaryEntry(this.#name, this.#field).dependent; }
+  getAttribute(name) { return this.#attributes()[textOf(name)] ?? null; }
+  getBooleanAttribute(name, otherwise) {
+    const text = this.getAttribute(name);
+    return text === null ? otherwise === true : text === 'true';
+  }
+  hasAttribute(name) { return this.getAttribute(name) !== null; }
+  #attributes() { return dictionaryEntry(this.#name, this.#field).attributes; }
   toString() { return this.getUniqueID(); }
+}
+
+// What the record of a field says besides: its attributes, and the field that it depends on.
+function dictionaryEntry(name, field) {
+  if (field.entry === undefined) {
+    const entry = new GlideRecord('sys_dictionary');
+    entry.addQuery('name', field.table);
+    entry.addQuery('element', name);
+    entry.query();
+    const attributes = create(null);
+    const text = entry.next() ? textOf(entry.getValue('attributes')) : '';
+    for (const pair of text.split(',').filter((one) => one.trim() !== '')) {
+      const [key, ...value] = pair.split('=');
+      attributes[key.trim()] = value.join('=').trim() || 'true';
+    }
+    const depends = ['dependent', 'dependent_on_field'].map((column) => entry.getValue(column));
+    field.entry = { attributes, dependent: depends.find((one) => one !== null) ?? null };
+  }
+  return field.entry;
 }

@@ -112,9 +112,11 @@ class GlideSysAttachment {
   getContent(record) { return host('attachment.read', [textOf(record.getUniqueValue()), 'text']); }
   getContentBase64(record) { return host('attachment.read', [textOf(record.getUniqueValue()), 'base64']); }
   getContentStream(id) { return new GlideScriptableInputStream(id); }
+  // Of an attachment, or else of the first one of a record.
   getBytes(...args) {
-    const id = isRecord(args[0]) ? textOf(args[0].getUniqueValue())
-      : host('attachment.first', [textOf(args[0]), textOf(args[1])]);
+    const isFile = isRecord(args[0]) && textOf(args[0].getTableName()) === 'sys_attachment';
+    const owner = isRecord(args[0]) ? placeOf(args[0]) : [textOf(args[0]), textOf(args[1])];
+    const id = isFile ? textOf(args[0].getUniqueValue()) : host('attachment.first', owner);
     const content = id === null ? null : host('attachment.read', [id, 'base64']);
     return content === null ? null : bytesFrom(content);
   }

@@ -170,7 +170,7 @@ class GlideSchedule {
     this.#excluded = [];
     if (record.isValidRecord()) this.#collect(record, new Set(), true, textOf(leftOut));
   }
-  // Its own entries, those of its parents and of its children.
+  // Its own entries, those of its parents and of its children; all of an excluded child is taken away.
   #collect(record, seen, includes, leftOut) {
     const id = record.getUniqueValue();
     if (seen.has(id) || seen.size > 50) return;
@@ -183,14 +183,14 @@ class GlideSchedule {
       if (spans.getUniqueValue() === leftOut) continue;
       const span = new Span(spans, zone);
       if (this.#toMidnight && fieldsOf(span.start + span.length).rest === DAY - SECOND) span.length += SECOND;
-      (span.excludes === includes ? this.#excluded : this.#included).push(span);
+      (span.excludes || !includes ? this.#excluded : this.#included).push(span);
     }
     const others = new GlideRecord('cmn_other_schedule');
     others.addQuery('schedule', id);
     others.query();
     while (others.next()) {
       const child = publicRecord('cmn_schedule', others.getValue('child_schedule'));
-      const included = (others.getValue('type') === 'exclude') !== includes;
+      const included = includes && others.getValue('type') !== 'exclude';
       if (child.isValidRecord()) this.#collect(child, seen, included, leftOut);
     }
     const parent = publicRecord('cmn_schedule', record.getValue('parent') ?? '');
