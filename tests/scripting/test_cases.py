@@ -204,9 +204,7 @@ def working(instance: Instance) -> Iterator[None]:
         thread.join()
 
 
-def _durable(
-    case: dict[str, Any], instance: Instance, runner: ScriptRunner, store: Store
-) -> Any:
+def _durable(case: dict[str, Any], instance: Instance, runner: ScriptRunner, store: Store) -> Any:
     with instance.records.write(SYSTEM, enforce=False) as transaction:
         store(transaction, case.get("setup") or [])
     unit = PerWrite(instance.records, SYSTEM)

@@ -15,7 +15,7 @@ from midspan.sandbox import JsonValue
 from midspan.scripting.attachmentcalls import AttachmentCalls
 from midspan.scripting.credentialcalls import CredentialCalls
 from midspan.scripting.cryptocalls import CryptoCalls
-from midspan.scripting.locale import locale_of, system_zone
+from midspan.scripting.locale import SHORT_ZONES, locale_of, system_zone
 from midspan.scripting.parts import part_text
 from midspan.scripting.unit import Unit
 from midspan.scripting.usercalls import UserCalls
@@ -120,7 +120,7 @@ class SystemCalls:
     def zone(self, name: str) -> JsonValue:
         """Return the table of a time zone (see ``zone_table``), or None when there is none."""
         try:
-            return [list(change) for change in zone_table(name)]
+            return [list(change) for change in zone_table(SHORT_ZONES.get(name, name))]
         except InvalidDefinition:
             return None
 

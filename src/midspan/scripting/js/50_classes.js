@@ -21,6 +21,7 @@ const families = {
   requests: ['GlideHTTPRequest'],
   evaluator: ['GlideScopedEvaluator', 'GlideEvaluator', 'GlideUpdateManager2'],
   schedules: ['GlideSchedule', 'DurationCalculator'],
+  scheduletimes: ['GlideScheduleDateTime'],
   strings: ['GlideStringUtil', 'ArrayUtil', 'JSUtil', 'JSONParser'],
   users: ['GlideUser', 'GlideSession', 'GlideImpersonate'],
   xml: ['XMLDocument2', 'XMLDocument', 'XMLHelper', 'GlideXMLUtil'],

@@ -351,9 +351,12 @@ function checkedWall(parts, milli) {
   return wallOf(year, month, day, hour, minute, second, milli);
 }
 
+// The form of schedules, `20260131T080000Z`, as ISO has it.
+const COMPACT = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)(Z?)$/;
+
 // The instant of internal text, the other known forms, or ISO; null for anything else.
 function readAny(text, zone) {
-  const stripped = text.trim();
+  const stripped = text.trim().replace(COMPACT, '$1-$2-$3T$4:$5:$6$7');
   const internal = INTERNAL.exec(stripped) ?? ISO.exec(stripped);
   if (internal !== null) {
     const parts = internal.slice(1, 7).map((digits) => Number(digits ?? 0));
@@ -386,6 +389,7 @@ class TimeZone {
     const entry = entryAt(this.zone(), nowMs());
     return this.zone().offset[entry] - this.zone().saving[entry];
   }
+  inDaylightTime(ms) { return this.zone().saving[entryAt(this.zone(), Number(ms))] !== 0; }
   toString() { return this.getID(); }
 }
 
