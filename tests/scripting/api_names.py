@@ -88,15 +88,18 @@ def names() -> dict[str, Any]:
     there, cases, (declared, _) = live(), held(), wanted()
     classes: dict[str, Mapping[str, Any]] = {}
     plain = language() - {"Object", "String"}  # which fields and all objects have, too
-    for name in sorted({*there["classes"], *declared, *cases.methods} - plain):
-        present, refused = there["classes"].get(name, ([], []))
+    for name in sorted({*there["classes"], *declared, *cases.methods, *cases.refused} - plain):
+        present, absent = there["classes"].get(name, ([], []))
+        refused = {*absent, *cases.refused[name]} - cases.of(name)
         partial = {
             method: lack for (owner, method), lack in sorted(cases.partial.items()) if owner == name
         }
-        if not name.isidentifier() or not (present or declared.get(name) or cases.of(name)):
+        if not name.isidentifier() or name in NO_CLASSES:
             continue
-        supported = ({*present, *cases.of(name)} - set(refused)) - set(partial)
-        if name in ("GlideRecord", "GlideAggregate", "GlideRecordSecure") or present:
+        if not (present or declared.get(name) or cases.of(name) or refused):
+            continue
+        supported = {*present, *cases.of(name)} - refused - set(partial)
+        if present and "constructor" not in refused:
             supported.add("constructor")
         missing = ({*declared.get(name, ()), *refused}) - supported - set(partial)
         classes[name] = {

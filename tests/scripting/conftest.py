@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.unit.scripting.peer import Peer, listening
 
 from midspan.cmdb import EngineCalls
 from midspan.dictionary.metadata import table_id
@@ -18,7 +19,6 @@ from midspan.sandbox import SandboxPool
 from midspan.scripting import ScriptRunner, open_pool
 from midspan.security import SYSTEM
 from midspan.testing import open_instance
-from tests.unit.scripting.peer import Peer, listening
 
 FIXTURE = Path(__file__).with_name("fixture.yaml")
 Store = Callable[[RecordTransaction, list[dict[str, Any]]], None]

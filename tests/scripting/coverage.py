@@ -23,7 +23,7 @@ on SQLite and on PostgreSQL; for Scripted REST by the cases of requests in
 `tests/conformance/scripted`. This page is made of them by `tests/scripting/coverage.py`, and a test
 holds it to them. *Supported*: a case calls the method and checks what comes of it. *Partial*: it
 does, and something that the original does is missing; the case says what. *Refused*: what belongs
-to plugins, to Java or to pages in a browser is answered with `not available: NAME (used at line N)`.
+to plugins, to Java or to pages is answered with `not available: NAME (used at line N)`.
 *Missing*: no case.
 
 The names of classes and methods are those that the package `@servicenow/glide` declares for classes
@@ -112,8 +112,8 @@ def _summary(found: Held, classes: Wanted, used: list[str]) -> Iterator[str]:
     yield "| the first | held | refused | open |\n|---|---|---|---|\n"
     statuses = [found.status(item) for item in used]
     for count in range(50, len(used) + 1, 50):
-        counts = [statuses[:count].count(status) for status in STATUSES]
-        yield f"| {count} | {' | '.join(map(str, counts))} |\n"
+        shares = [str(statuses[:count].count(status)) for status in STATUSES]
+        yield f"| {count} | {' | '.join(shares)} |\n"
     for status in STATUSES[1:]:
         items = [f"`{item}`" for item, found in zip(used, statuses, strict=True) if found == status]
         yield f"\n{status.capitalize()}, the most used first: {', '.join(items) or 'none'}.\n"

@@ -16,7 +16,7 @@ A file is a list of cases about one class. The keys of a case:
 - ``script`` and ``answer``: the text, and the JSON of its completion value; or ``error``: a part of
   the message with which it ends.
 - ``logs``: the lines that it logs.
-- ``shows``: instead of a script, the record whose display rules run; the answer is ``g_scratchpad``.
+- ``shows``: instead of a script, a record whose display rules run; the answer is the scratchpad.
 - ``answers``: what another system says, by path, ``{status, headers, body}``; ``sent``: what it was
   asked, in order, ``{method, path, headers, body}`` with the members that matter. ``<url>`` in the
   case is its address.
@@ -38,6 +38,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.unit.scripting.peer import Call, Peer
 
 from midspan.instance import Instance
 from midspan.jobs import ManualJobs
@@ -45,7 +46,6 @@ from midspan.records import RIGHTS, RecordTransaction, delete, insert
 from midspan.sandbox import Script, ScriptError
 from midspan.scripting import Enclosed, PerWrite, RecordView, ScriptRunner
 from midspan.security import SYSTEM, Actor
-from tests.unit.scripting.peer import Call, Peer
 
 CASES = Path(__file__).with_name("cases")
 KEYS = {
@@ -207,7 +207,7 @@ def working(instance: Instance) -> Iterator[None]:
 def _durable(case: dict[str, Any], instance: Instance, runner: ScriptRunner, store: Store) -> Any:
     with instance.records.write(SYSTEM, enforce=False) as transaction:
         store(transaction, case.get("setup") or [])
-    unit = PerWrite(instance.records, SYSTEM)
+    unit = PerWrite(instance.records, actor(instance, case.get("user")))
     with working(instance):
         return runner.run(Script("case", case["script"]), unit=unit)
 

@@ -1,4 +1,4 @@
-"""Host calls behind ``sn_fd.FlowAPI``: scripts start flows, ask what became of them, cancel them."""
+"""Host calls behind ``sn_fd.FlowAPI``: scripts start flows, follow them and cancel them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of staging tables, which scripts may write: they wait for a transform, and no rule sees them."""
+"""Rows of staging tables that scripts write: they wait for a transform, and no rule sees them."""
 
 from __future__ import annotations
 
