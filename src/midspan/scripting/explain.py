@@ -28,14 +28,14 @@ def explained(error: ScriptError, others: Iterable[str] = ()) -> ScriptError:
     """
     text = error.message
     unknown = _UNDEFINED.fullmatch(text)
-    if unknown and unknown[1] in _ELSEWHERE:
-        text = f"{text}; not available: {unknown[1]}{_used(error)}"
-    elif unknown:
-        near = get_close_matches(unknown[1], {*platform_names(), *others}, 1, _LIKENESS)
-        if near:
+    if unknown:
+        name = unknown[1]
+        near = get_close_matches(name, {*platform_names(), *others}, 1, _LIKENESS)
+        is_elsewhere = name in _ELSEWHERE or name.startswith("sn_")
+        if is_elsewhere or (not near and _PLATFORM.fullmatch(name)):
+            text = f"{text}; not available: {name}{_used(error)}"
+        if near and name not in _ELSEWHERE:
             text = f"{text}; did you mean {near[0]}?"
-        elif _PLATFORM.fullmatch(unknown[1]):
-            text = f"{text}; not available: {unknown[1]}{_used(error)}"
     elif _MISSING.fullmatch(text):
         text += _used(error)
     if text == error.message:
