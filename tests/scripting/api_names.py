@@ -23,6 +23,8 @@ SPACES = (
     *("sn_ws", "sn_ws_err", "sn_cc", "sn_cmdb", "sn_fd"),
     *("sn_auth", "sn_impex", "sn_notification"),
 )
+NO_CLASSES = ("event", "g_scratchpad", "Packages", "sn_impex")
+"""Objects that cases are about and that are no classes."""
 LANGUAGE = "Object.getOwnPropertyNames(globalThis)"
 PROBE = """
 (function () {
