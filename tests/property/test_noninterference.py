@@ -26,8 +26,12 @@ SHOWN = st.fixed_dictionaries(
         "u_level": st.sampled_from(["", "1", "2", "3"]),
         "u_owner": st.sampled_from(["", *PEOPLE]),
         "u_team": st.sampled_from(["", *TEAMS]),
+        "u_dim": st.sampled_from(["", "dim"]),
         "u_watchers": st.lists(st.sampled_from(PEOPLE), max_size=2, unique=True).map(",".join),
     }
+)
+DIM = st.fixed_dictionaries(
+    {"u_dim": st.sampled_from(WORDS), "u_dusk": st.sampled_from(["", *PEOPLE])}
 )
 SECRET = st.fixed_dictionaries({"u_secret": st.sampled_from(WORDS)})
 NAMED = st.fixed_dictionaries({"u_name": st.sampled_from(WORDS), "u_mail": st.sampled_from(WORDS)})
@@ -48,9 +52,10 @@ def visible_worlds(draw: st.DrawFn) -> tuple[World, list[str]]:
 
 
 @st.composite
-def hidden_worlds(draw: st.DrawFn, cases: list[str], tables: dict[str, str]) -> World:
+def hidden_worlds(draw: st.DrawFn, cases: list[str], visible: World) -> World:
     """Draw what the reader may not read: rows, values of fields, targets, entries."""
     rows: dict[tuple[str, str], dict[str, str]] = {}
+    tables = {sys_id: table for table, sys_id in visible.rows}
     for sys_id in draw(st.lists(st.sampled_from(PEOPLE[2:]), unique=True)):
         rows["u_person", sys_id] = {**draw(NAMED), "u_public": "false"}
     for sys_id in draw(st.lists(st.sampled_from(TEAMS), unique=True)):
@@ -61,9 +66,11 @@ def hidden_worlds(draw: st.DrawFn, cases: list[str], tables: dict[str, str]) -> 
         rows[draw(st.sampled_from(["u_case", "u_child_case"])), sys_id] = values
     for sys_id in cases:
         rank = {"u_rank": draw(st.sampled_from(["1", "2"]))}
+        level = visible.rows[tables[sys_id], sys_id]["u_level"]
         rows["changed", sys_id] = {
             **draw(SECRET),
             **(rank if tables[sys_id] == "u_child_case" else {}),
+            **(draw(DIM) if level != "1" else {}),
             "u_notes": draw(st.sampled_from(WORDS)),
             "u_tick": "the case counts its changes, which the reader may see",
         }
@@ -75,7 +82,8 @@ def hidden_worlds(draw: st.DrawFn, cases: list[str], tables: dict[str, str]) -> 
 # What is asked
 
 FIELDS = (
-    "u_number", "u_title", "u_level", "u_secret", "u_rank", "u_owner", "u_owner.u_name",
+    "u_number", "u_title", "u_level", "u_secret", "u_rank", "u_dim", "u_dusk", "u_dusk.u_name",
+    "u_owner", "u_owner.u_name",
     "u_owner.u_mail", "u_owner.u_boss", "u_owner.u_boss.u_name", "u_team", "u_team.u_name",
     "u_watchers", "u_notes", "u_diary", "sys_id", "sys_class_name", "sys_mod_count", "no_such",
 )  # fmt: skip
@@ -177,6 +185,7 @@ FIXED = (
     "/api/now/stats/u_person?sysparm_count=true&sysparm_query=RLQUERYu_case.u_owner,=0^ENDRLQUERY",
     "/api/x_veil/veil/cases",
     "/api/now/table/u_case?sysparm_display_value=all",
+    "/api/now/table/u_case?sysparm_fields=u_dim,u_dusk,u_dusk.u_name,u_dusk.u_boss",
     "/api/now/table/u_child_case?sysparm_display_value=true",
     "/api/now/table/sys_journal_field",
     "/api/now/stats/u_case?sysparm_count=true&sysparm_group_by=u_owner&sysparm_display_value=all",
@@ -197,10 +206,9 @@ def test_what_may_not_be_read_influences_no_answer(
     sides: tuple[Side, Side], data: st.DataObject
 ) -> None:
     visible, cases = data.draw(visible_worlds())
-    tables = {sys_id: table for table, sys_id in visible.rows}
     seed = next(SEEDS)
     for side in sides:
-        side.hold(seed, visible, data.draw(hidden_worlds(cases, tables)))
+        side.hold(seed, visible, data.draw(hidden_worlds(cases, visible)))
     paths = [*FIXED, *data.draw(st.lists(PATHS, min_size=12, max_size=12))]
     for path in paths:
         accept = data.draw(st.sampled_from(["application/json", "application/xml"]))

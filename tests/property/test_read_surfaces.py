@@ -49,6 +49,8 @@ VISIBLE = World(
     },
     [(CASES[0], "u_diary", "dear")],
 )  # fmt: skip
+DIM = {"u_dim": "d", "u_dusk": PEOPLE[0]}
+"""Hidden in cases whose level is not 1."""
 LITTLE = World(
     {("changed", case): {"u_secret": "", "u_notes": "n", "u_tick": "1"} for case in CASES}
 )
@@ -66,7 +68,8 @@ MUCH = World(
             for case in HIDDEN
         },
         **{
-            ("changed", case): {"u_secret": "s", "u_notes": "hush", "u_tick": "1"} for case in CASES
+            ("changed", case): {"u_secret": "s", "u_notes": "hush", "u_tick": "1", **dim}
+            for case, dim in zip(CASES, ({}, DIM, DIM), strict=True)
         },
     },
     [(HIDDEN[0], "u_diary", "hush")],
@@ -115,6 +118,8 @@ ASKED = {
         "/u_case?sysparm_count=true",
         "/u_case?sysparm_count=true&sysparm_group_by=u_team,u_owner&sysparm_display_value=all",
         "/u_case?sysparm_count=true&sysparm_group_by=u_secret",
+        "/u_case?sysparm_count=true&sysparm_group_by=u_dim",
+        "/u_case?sysparm_count=true&sysparm_group_by=u_dusk&sysparm_display_value=all",
         "/u_case?sysparm_max_fields=u_rank,sys_updated_on&sysparm_group_by=u_level",
         "/u_case?sysparm_count=true&sysparm_having=count^u_secret^>^1&sysparm_group_by=u_title",
         "/sys_journal_field?sysparm_count=true&sysparm_group_by=element",

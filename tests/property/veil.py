@@ -41,6 +41,8 @@ fields:
   u_secret: {}
   u_tick: {}
   u_rank: {type: integer}
+  u_dim: {}
+  u_dusk: {type: reference, to: u_person}
   u_owner: {type: reference, to: u_person}
   u_team: {type: reference, to: u_team}
   u_watchers: {type: glide_list, to: u_person}
@@ -68,6 +70,8 @@ fields:
 - {name: u_case.u_secret, operation: read, roles: [admin]}
 - {name: u_case.u_notes, operation: read, roles: [admin]}
 - {name: u_child_case.u_rank, operation: read, roles: [admin]}
+- {name: u_case.u_dim, operation: read, roles: [itil], script: answer = current.u_level == '1'}
+- {name: u_case.u_dusk, operation: read, roles: [itil], condition: u_level=1}
 - {name: u_child_case, operation: read, roles: [itil], script: answer = current.u_visible == true}
 - {name: u_person, operation: read, roles: [itil], condition: u_public=true}
 - {name: u_team, operation: read, roles: [admin]}
@@ -91,8 +95,9 @@ resources: [{name: Cases, method: GET, path: /cases, script: cases.js}]
   cases.query();
   while (cases.next()) {
     found.push([cases.getUniqueValue(), cases.getValue('u_secret'), cases.getValue('u_title'),
-      cases.getValue('u_rank'), cases.getDisplayValue('u_owner'), cases.getDisplayValue('u_team'),
-      cases.getDisplayValue('u_watchers'), cases.u_owner.u_name.toString(),
+      cases.getValue('u_rank'), cases.getValue('u_dim'), cases.u_dim.canRead(),
+      cases.getDisplayValue('u_dusk'), cases.getDisplayValue('u_owner'),
+      cases.getDisplayValue('u_team'), cases.getDisplayValue('u_watchers'), cases.u_owner.u_name.toString(),
       cases.u_notes.getJournalEntry(-1), cases.u_diary.getJournalEntry(-1)]);
   }
   response.setBody({rows: found, count: cases.getRowCount()});

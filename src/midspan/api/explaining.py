@@ -99,7 +99,8 @@ def explain_access(request: Request) -> Response:
                 hint=did_you_mean(field, table.fields),
             )
         access = request.parts.records.access(actor, transaction.snapshot, transaction.now)
-        values = _values(transaction, table, sys_id, paths_for(access, table.name, operation))
+        paths = paths_for(access, table.name, operation, field)
+        values = _values(transaction, table, sys_id, paths)
         row = OneRow(lambda path: values.get(path.name, ""), transaction.count_related)
         found = explain(access, table.name, operation, field, row if sys_id else None)
     about = {"user": actor.user_name, "roles": sorted(actor.roles), "record": sys_id}

@@ -134,7 +134,7 @@ class TableSchemas:
         properties = {
             name: self._property(field, self._shape(table, field))
             for name, field in sorted(table.fields.items())
-            if rights.read and (field.kind.secret or self._access.field(table.name, name, "read"))
+            if rights.read and (field.kind.secret or self._access.reaches(table.name, name, "read"))
         }
         return {"title": table.label, "type": "object", "properties": properties}
 
@@ -144,7 +144,7 @@ class TableSchemas:
             for name, field in sorted(table.fields.items())
             if name not in _SYSTEM
             and not field.read_only
-            and self._access.field(table.name, name, operation)
+            and self._access.reaches(table.name, name, operation)
         ]
 
     def _given(self, table: Table, fields: list[Field]) -> dict[str, Any]:

@@ -186,4 +186,4 @@ class _Hints:
 def _readable(dictionary: Dictionary, access: Access, table: str) -> list[str]:
     if table not in dictionary:
         return []
-    return [name for name in dictionary.table(table).fields if access.field(table, name, "read")]
+    return [name for name in dictionary.table(table).fields if access.reaches(table, name, "read")]

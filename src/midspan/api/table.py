@@ -252,7 +252,7 @@ def create_record(request: Request) -> Response:
     wanted = read_write(request)
     with request.writing() as transaction:
         cls = wanted_class(transaction, table, wanted)
-        incoming = Incoming(transaction, cls, wanted, "create")
+        incoming = Incoming(transaction, cls, wanted)
         change = Change(
             table=table.name,
             operation=Operation.INSERT,
@@ -290,7 +290,7 @@ def update_record(request: Request) -> Response:
         record = transaction.hold(table.name, sys_id)
         _check_conditions(request, transaction, table, wanted.shape)
         cls = transaction.dictionary.table(record.table)
-        incoming = Incoming(transaction, cls, wanted, "write")
+        incoming = Incoming(transaction, cls, wanted, record)
         change = Change(
             table=table.name,
             operation=Operation.UPDATE,

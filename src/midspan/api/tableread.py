@@ -257,7 +257,7 @@ def read_stored_at_once(request: Request, view: View, sys_id: str) -> dict[str, 
     if view.display is not Display.VALUE or records.narrows(view.table, snapshot):
         return None
     access = records.access(request.actor, snapshot, request.parts.clock.now())
-    if access.depends(view.table):
+    if access.foreknown or access.depends(view.table):
         return None
     access = access.of_row(view.table, sys_id)
     one = _one(snapshot, access, records.database.dialect, view)

@@ -21,6 +21,7 @@ from midspan.api.tablerequest import Display
 from midspan.api.tableview import Column, View, is_journal
 from midspan.dictionary import Dictionary, Storage
 from midspan.query import ReadPlan
+from midspan.records import HIDDEN
 from midspan.storage import Row
 
 
@@ -40,6 +41,7 @@ class Page:
         self.locale = locale
         self.links = links
         """What the link of a reference starts with; the table's name follows."""
+        self.hidden = _hideable(plan)
         self.positions = {path.name: place for place, path in enumerate(plan.columns)}
         self._columns = list(zip(*rows, strict=True))
 
@@ -68,6 +70,8 @@ class Layout(Struct, frozen=True):
     """The row as it is has the values in the order of the names."""
     references: tuple[tuple[str, str], ...]
     """Names that get a link, with the table it leads to."""
+    hidden: tuple[tuple[str, int], ...] = ()
+    """Names that are missing in rows that hide them, with their places."""
 
 
 def layout_of(view: View, plan: ReadPlan) -> Layout:
@@ -87,6 +91,7 @@ def layout_of(view: View, plan: ReadPlan) -> Layout:
             for column in columns
             if view.links and column.field.kind.reference and column.target
         ),
+        hidden=_hideable(plan),
     )
 
 
@@ -105,7 +110,7 @@ def stored_values(layout: Layout, rows: Sequence[Row], links: str) -> list[dict[
         for one in found:
             if text := one[name]:
                 one[name] = {"link": start + text, "value": text}
-    return found
+    return _without_hidden(found, rows, layout.hidden) if layout.hidden else found
 
 
 def render(view: View, page: Page, shown: Shown) -> list[dict[str, object]]:
@@ -115,7 +120,24 @@ def render(view: View, page: Page, shown: Shown) -> list[dict[str, object]]:
         return [{} for _ in page.rows]
     names = [column.name for column in columns]
     cells = [_cells(view, column, page, shown) for column in columns]
-    return [dict(zip(names, row, strict=True)) for row in zip(*cells, strict=True)]
+    found = [dict(zip(names, row, strict=True)) for row in zip(*cells, strict=True)]
+    return _without_hidden(found, page.rows, page.hidden) if page.hidden else found
+
+
+def _hideable(plan: ReadPlan) -> tuple[tuple[str, int], ...]:
+    masked = {path for mask in plan.masks for path in mask.columns}
+    return tuple((path.name, place) for place, path in enumerate(plan.columns) if path in masked)
+
+
+def _without_hidden(
+    found: list[dict[str, object]], rows: Sequence[Row], hidden: tuple[tuple[str, int], ...]
+) -> list[dict[str, object]]:
+    """Return the objects without the members that their rows hide."""
+    for one, row in zip(found, rows, strict=True):
+        for name, place in hidden:
+            if row[place] is HIDDEN:
+                one.pop(name, None)
+    return found
 
 
 def _visible(column: Column, page: Page) -> bool:

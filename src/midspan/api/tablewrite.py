@@ -12,8 +12,8 @@ from midspan.dictionary.values import canonical
 from midspan.formats import JsonValue, dates, lenient_json
 from midspan.formats.datepattern import compile_pattern
 from midspan.kernel.errors import InvalidValue
-from midspan.query import ALWAYS
-from midspan.records import PROPERTIES, RecordTransaction
+from midspan.query import ALWAYS, NEVER
+from midspan.records import PROPERTIES, Record, RecordTransaction
 from midspan.records.lookup import find_reference
 
 _SYS_ID = re.compile(r"[0-9A-Za-z]{32}")
@@ -26,13 +26,17 @@ class Incoming:
     """Turns the members of one body into wire texts and collects what it left out."""
 
     def __init__(
-        self, transaction: RecordTransaction, table: Table, wanted: WriteRequest, operation: str
+        self,
+        transaction: RecordTransaction,
+        table: Table,
+        wanted: WriteRequest,
+        record: Record | None = None,
     ) -> None:
-        """``operation`` is the right that the fields need: ``create`` or ``write``."""
+        """``record`` is the one that is changed; None: a new one is made."""
         self._transaction = transaction
         self._table = table
         self._wanted = wanted
-        self._operation = operation
+        self._record = record
         self._locale: Locale | None = None
         self.warnings: list[str] = []
 
@@ -43,6 +47,7 @@ class Incoming:
             InvalidValue: a text does not fit the type of its field.
         """
         found: dict[str, str] = {}
+        writable = self._writable()
         for name, value in self._wanted.values.items():
             if name == "sys_id":
                 continue  # sys_id() tells which one is taken
@@ -52,10 +57,17 @@ class Incoming:
                     f"Field left out: table {self._table.name} has no field {name[:80]}"
                 )
                 continue
-            if not self._transaction.access.field(self._table.name, name, self._operation):
+            if name not in writable:
                 self.warnings.append(f"Field left as it is: you may not write {name}")
             found[name] = self._text(field, as_text(value, display=self._wanted.display_input))
         return found
+
+    def _writable(self) -> frozenset[str]:
+        names = [name for name in self._wanted.values if name in self._table.fields]
+        if self._record is not None:
+            return frozenset(self._transaction.allowed(self._record, names, "write"))
+        rows, table = self._transaction.access.field_rows, self._table.name
+        return frozenset(name for name in names if rows(table, name, "create") != NEVER)
 
     def sys_id(self) -> str:
         """Return the id that the body asks for, or ``''``.

@@ -22,7 +22,15 @@ from midspan.query.condition import (
 from midspan.query.evaluate import Counter, evaluate, in_order
 from midspan.query.moments import asks_who_or_when
 from midspan.query.parse import format_query, parse, parse_term
-from midspan.query.plan import Aggregate, AggregatePlan, GroupSort, Having, ReadPlan, Sort
+from midspan.query.plan import (
+    Aggregate,
+    AggregatePlan,
+    GroupSort,
+    Having,
+    Mask,
+    ReadPlan,
+    Sort,
+)
 from midspan.query.planner import (
     ReadOptions,
     plan_read,
@@ -46,6 +54,7 @@ __all__ = [
     "Grouping",
     "Having",
     "HavingTerm",
+    "Mask",
     "Operator",
     "Or",
     "Order",

@@ -15,12 +15,20 @@ class Sort(Struct, frozen=True):
     descending: bool = False
 
 
+class Mask(Struct, frozen=True):
+    """Columns whose values are for the reader only in rows that meet a condition."""
+
+    columns: tuple[FieldPath, ...]
+    condition: Condition
+
+
 class ReadPlan(Struct, frozen=True, kw_only=True):
     """Rows of one table and its descendants.
 
     A row is a tuple with one entry per ``columns``: the canonical wire text, or None when empty.
     ``condition`` holds only ``Test`` leaves. Rows are sorted by ``order`` and then by ``sys_id``,
-    so pages of one query never overlap. ``warnings`` names what the planner left out.
+    so pages of one query never overlap. ``warnings`` names what the planner left out. Who runs the
+    plan covers the values that ``masks`` hide; a statement cannot be made before.
     """
 
     table: str
@@ -30,6 +38,7 @@ class ReadPlan(Struct, frozen=True, kw_only=True):
     limit: int | None = None
     offset: int = 0
     warnings: tuple[str, ...] = ()
+    masks: tuple[Mask, ...] = ()
 
 
 class Aggregate(Struct, frozen=True):

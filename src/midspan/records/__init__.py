@@ -14,6 +14,7 @@ from midspan.records.change import (
 )
 from midspan.records.hooks import ChangeFeed, Guard, PageCut, RecordHook
 from midspan.records.inboundguard import InboundGuard
+from midspan.records.masking import HIDDEN
 from midspan.records.prepared import PreparedRead, prepare_read
 from midspan.records.record import Record
 from midspan.records.snapshot import (
@@ -36,6 +37,7 @@ from midspan.records.transaction import RecordTransaction
 __all__ = [
     "ACCESS",
     "DICTIONARY",
+    "HIDDEN",
     "LATER",
     "ORIGINS",
     "POLICIES",

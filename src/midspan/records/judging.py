@@ -10,7 +10,7 @@ from midspan.kernel.errors import InvalidQuery
 from midspan.query import Condition, Operator, ReadPlan, Test, both
 from midspan.records.record import Record
 from midspan.records.snapshot import Snapshot
-from midspan.security import AccessRule, Actor
+from midspan.security import Access, AccessRule
 from midspan.security.undecided import Undecided
 
 if TYPE_CHECKING:
@@ -37,6 +37,15 @@ class AccessScripts(Protocol):
         """
         ...
 
+    def passes(self, transaction: RecordTransaction, rule: AccessRule) -> bool | None:
+        """Tell whether a script passes that is given no record; None when it throws.
+
+        Raises:
+            ScriptError: it went over a limit.
+            SandboxUnavailable: it could not run.
+        """
+        ...
+
 
 class Judging:
     """A ``Judge`` for one access; what a script itself reads under access rules asks no script."""
@@ -45,15 +54,21 @@ class Judging:
         self,
         store: RecordStore,
         scripts: AccessScripts,
-        actor: Actor,
+        access: Access,
         snapshot: Snapshot,
         transaction: RecordTransaction | None,
     ) -> None:
+        """``access`` is what somebody may do as long as scripts grant nothing."""
         self._store = store
         self._scripts = scripts
-        self._actor = actor
+        self._access = access
         self._snapshot = snapshot
         self._transaction = transaction
+
+    def passes(self, rule: AccessRule) -> bool | None:
+        """Tell whether the script passes without a record; None where it does not get through."""
+        with self._asking() as transaction:
+            return None if transaction is None else self._scripts.passes(transaction, rule)
 
     def passing(self, asked: Undecided, table: str, within: Condition) -> tuple[str, ...]:
         """Return the ids of the rows of a class that meet ``within`` and pass the script."""
@@ -83,7 +98,7 @@ class Judging:
     def _asking(self) -> Iterator[RecordTransaction | None]:
         """Lend a transaction; None inside a script that already decides something."""
         if self._transaction is None:
-            with self._store.read(self._actor, enforce=False) as transaction:
+            with self._store.read(self._access.actor, enforce=False) as transaction:
                 transaction.use(self._snapshot)
                 transaction.locals[_JUDGING] = True
                 yield transaction
@@ -93,7 +108,8 @@ class Judging:
             return
         self._transaction.locals[_JUDGING] = True
         try:
-            yield self._transaction
+            with self._transaction.under(self._access):
+                yield self._transaction
         finally:
             self._transaction.locals[_JUDGING] = False
 

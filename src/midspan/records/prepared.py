@@ -20,7 +20,7 @@ class PreparedRead(Struct, frozen=True):
     """The statement that reads one record of a table as one actor sees it."""
 
     plan: ReadPlan
-    """What is read; its columns are those of the row."""
+    """What is read; its columns are those of the row, and its masks have yet to be applied."""
     sql: str
     _before: tuple[object, ...]
     _after: tuple[object, ...]
@@ -54,7 +54,7 @@ def prepare_read(
         plan = access.restrict(plan)
     if check is not None:
         check(plan)
-    statement = compile_read(plan, dictionary, dialect)
+    statement = compile_read(msgspec.structs.replace(plan, masks=()), dictionary, dialect)
     place = _place(statement)
     params = statement.params
     return PreparedRead(plan, statement.sql, params[:place], params[place + 1 :])

@@ -119,7 +119,7 @@ class RecordStore:
             narrowing = Narrowing(self, actor, snapshot, hooks, transaction)
             access = access.narrowed(narrowing.condition)
         if self.access_scripts is not None and snapshot.part(ACCESS).scripted:
-            judging = Judging(self, self.access_scripts, actor, snapshot, transaction)
+            judging = Judging(self, self.access_scripts, access, snapshot, transaction)
             access = access.judged(judging)
         return access
 
@@ -147,6 +147,8 @@ class RecordStore:
 
         For the event loop: it never waits for another thread, a lock or the network.
         """
+        if prepared.plan.masks:
+            return LATER
         rows = self.database.rows_at_once(prepared.sql, prepared.params(sys_id))
         if rows is None:
             return LATER

@@ -22,15 +22,15 @@ from midspan.query import (
     Test,
     Unknown,
     belonging,
-    both,
     parse,
     plan_read,
 )
 from midspan.records.change import Applied, Change, Result
+from midspan.records.masking import covered, meeting, run_masked
 from midspan.records.prepared import PreparedRead, prepare_read
 from midspan.records.record import Record
 from midspan.records.snapshot import Snapshot, load_dictionary
-from midspan.security import Access, Actor, SessionValues
+from midspan.security import Access, Actor, SessionValues, grouped
 from midspan.storage import (
     Row,
     Transaction,
@@ -112,6 +112,15 @@ class RecordTransaction:
         finally:
             self.enforce = before
 
+    @contextmanager
+    def under(self, access: Access) -> Iterator[None]:
+        """Let another access decide for the time of the block."""
+        former, self._access = self._access, access
+        try:
+            yield
+        finally:
+            self._access = former
+
     def use(self, snapshot: Snapshot) -> None:
         """Work with another snapshot from here on; access is derived anew."""
         self._snapshot = snapshot
@@ -123,8 +132,11 @@ class RecordTransaction:
         """Return the rows of a plan: a tuple of wire texts (None: empty) in the plan's columns.
 
         A plan that names a column the actor may not read must be restricted first, so that the
-        caller knows the columns that are left; see ``restrict``.
+        caller knows the columns that are left; see ``restrict``. A value that is hidden in its row
+        is ``HIDDEN``.
         """
+        if plan.masks:
+            return run_masked(self, plan)
         statement = compile_read(plan, self.dictionary, self.database.dialect)
         return self.database.rows(statement.sql, statement.params)
 
@@ -136,6 +148,8 @@ class RecordTransaction:
         See ``compile_json_page`` for ``members`` and ``marks``. None where that is no gain: ``run``
         the plan.
         """
+        if plan.masks:
+            return None
         statement = compile_json_page(plan, self.dictionary, self.database.dialect, members, marks)
         row = self.database.row(statement.sql, statement.params) if statement else None
         return (str(row[0]), orjson.loads(row[1])) if row else None
@@ -149,7 +163,10 @@ class RecordTransaction:
 
     def run_prepared(self, prepared: PreparedRead, sys_id: str) -> list[Row]:
         """Return the row of a prepared read, in a list that is empty when there is none."""
-        return self.database.rows(prepared.sql, prepared.params(sys_id))
+        rows = self.database.rows(prepared.sql, prepared.params(sys_id))
+        if not prepared.plan.masks:
+            return rows
+        return covered(self, prepared.plan, rows, [sys_id] * len(rows))
 
     def restrict(self, plan: ReadPlan) -> ReadPlan:
         """Return the plan reduced to what the actor may see.
@@ -187,12 +204,18 @@ class RecordTransaction:
             return record
         if not self._readable(record):
             return None
-        visible = {
-            name: text
-            for name, text in record.values.items()
-            if self.access.field(record.table, name, "read")
-        }
-        return Record(record.table, visible)
+        names = self.allowed(record, tuple(record.values), "read")
+        return Record(record.table, {name: record.values[name] for name in names})
+
+    def allowed(self, record: Record, fields: Sequence[str], operation: str) -> list[str]:
+        """Return those fields that the actor may read or write in a stored record of his."""
+        asked = [(self.access.field_rows(record.table, name, operation), name) for name in fields]
+        decided = [
+            (condition != NEVER and self.matches(record, condition), names)
+            for condition, names in grouped(asked)
+        ]
+        granted = {name for holds, names in decided if holds for name in names}
+        return [name for name in fields if name in granted]
 
     def require(self, table: str, sys_id: str) -> Record:
         """Return a record by id.
@@ -297,16 +320,7 @@ class RecordTransaction:
 
     def matches(self, record: Record, condition: Any) -> bool:
         """Tell whether a stored record meets a resolved condition, with what scripts decide."""
-        path = self.dictionary.path(record.table, "sys_id")
-        own = Test(path, Operator.EQUALS, (record.sys_id,))
-        condition = self.access.settled(condition, record.table, own)
-        return bool(
-            self.run(
-                ReadPlan(
-                    table=record.table, columns=(path,), condition=both(own, condition), limit=1
-                )
-            )
-        )
+        return bool(meeting(self, record.table, [record.sys_id], condition))
 
     # Writing
 

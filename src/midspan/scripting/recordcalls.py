@@ -60,7 +60,7 @@ class RecordCalls:
 
     def journal(self, table: str, sys_id: str, name: str, count: int, secure: bool) -> str:
         """Return journal entries as text, newest first."""
-        if secure and not self.may_field(table, name, "read"):
+        if secure and not self.may_field(table, name, "read", sys_id):
             return ""
         with self._lend(False, False) as transaction:
             return journal_text(transaction, (table, sys_id, name), count, secure=secure)
@@ -123,10 +123,15 @@ class RecordCalls:
                 return evaluate(settled, lambda path: "", count=transaction.count_related)
             return record is None or bool(transaction.matches(record, condition))
 
-    def may_field(self, table: str, name: str, operation: str) -> bool:
-        """Tell whether the actor may read or write a field."""
+    def may_field(self, table: str, name: str, operation: str, sys_id: str) -> bool:
+        """Tell whether the actor may read or write a field of a row; of some row without an id."""
         with self._lend(False, True) as transaction:
-            return bool(transaction.access.field(table, name, operation))
+            access = transaction.access
+            if sys_id and operation != "create":
+                record = transaction.load(table, (sys_id,)).get(sys_id)
+                if record is not None:
+                    return bool(transaction.allowed(record, (name,), operation))
+            return bool(access.reaches(table, name, operation))
 
 
 def _walked(transaction: RecordTransaction, values: Mapping[str, str], path: FieldPath) -> str:

@@ -9,7 +9,7 @@ import msgspec
 
 from midspan.kernel.errors import LimitExceeded
 from midspan.query import Query, ReadOptions, ReadPlan, Unknown, plan_read
-from midspan.records import PROPERTIES, RecordTransaction
+from midspan.records import HIDDEN, PROPERTIES, RecordTransaction
 from midspan.sandbox import JsonValue
 from midspan.scripting.criteria import Criteria, read_query
 from midspan.scripting.recordcalls_tables import columns_of
@@ -66,6 +66,10 @@ def spread(plan: ReadPlan, wanted: Sequence[str]) -> Callable[[Sequence[str | No
     """Return what puts a row of a restricted plan into the ``wanted`` columns."""
     have = {path.name: position for position, path in enumerate(plan.columns)}
     places = [have.get(name) for name in wanted]
+    if plan.masks:
+        return lambda row: [
+            None if place is None or row[place] is HIDDEN else row[place] for place in places
+        ]
     if places == list(range(len(plan.columns))):
         return list
     return lambda row: [None if place is None else row[place] for place in places]

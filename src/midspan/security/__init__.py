@@ -1,6 +1,7 @@
 """Who may do what: actors, access controls, sign-in and secrets at rest."""
 
-from midspan.security.access import Access, AccessControls, AccessRule
+from midspan.security.access import Access, grouped
+from midspan.security.accessrule import AccessControls, AccessRule
 from midspan.security.actor import GUEST, SYSTEM, Actor
 from midspan.security.dynamic import PROBE, SessionValues
 from midspan.security.endpoints import Endpoint, endpoint
@@ -40,6 +41,7 @@ __all__ = [
     "UnreadableSecret",
     "Vault",
     "endpoint",
+    "grouped",
     "load_access",
     "load_origins",
     "load_policies",

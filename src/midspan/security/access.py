@@ -8,7 +8,12 @@ holds; a rule without role, condition and script grants nothing, and neither doe
 any rule. The role ``admin`` passes every rule that does not switch that off.
 
 A script decides about each row. Until it has run, its rule stands in conditions as ``Undecided``,
-which no row meets; without a judge that runs scripts, scripted rules therefore grant nothing.
+which no row meets; without a judge that runs scripts, scripted rules therefore grant nothing. A
+script that does not name ``current`` is asked once, before any row is read.
+
+A field whose rules say something else about one row than about another is shown row by row: plans
+get a ``Mask`` for it. Nothing else may use such a field, since what it does to the rows would tell
+what it holds.
 """
 
 from __future__ import annotations
@@ -16,9 +21,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from datetime import datetime
+from typing import TypeVar
 
 import msgspec
-from msgspec import Struct
 
 from midspan.dictionary import Dictionary, FieldPath, Table
 from midspan.kernel.errors import NotAuthorized
@@ -30,6 +35,7 @@ from midspan.query import (
     Condition,
     Counter,
     GroupSort,
+    Mask,
     Operator,
     Or,
     ReadPlan,
@@ -43,6 +49,7 @@ from midspan.query import (
     paths_of,
     resolve_query,
 )
+from midspan.security.accessrule import AccessControls, AccessRule
 from midspan.security.actor import Actor
 from midspan.security.attachment import ATTACHMENT, attachment_rows
 from midspan.security.dynamic import SessionValues
@@ -57,51 +64,8 @@ from midspan.security.undecided import (
 )
 
 OPERATIONS = ("read", "write", "create", "delete", "execute")
+Kept = TypeVar("Kept")
 UNREADABLE_FIELDS = "Field(s) present in the query do not have permission to be read"
-
-
-class AccessRule(Struct, frozen=True, kw_only=True):
-    """One access control: what it protects and what it asks for."""
-
-    name: str
-    """``table``, ``table.field``, with ``*`` for either."""
-    operation: str
-    roles: frozenset[str] = frozenset()
-    condition: str = ""
-    scripted: bool = False
-    script: str = ""
-    """The text of the script; it counts where the rule is ``scripted``."""
-    admin_overrides: bool = True
-    sys_id: str = ""
-    kind: str = "record"
-
-    @property
-    def is_empty(self) -> bool:
-        """Tell whether the rule asks for nothing; such a rule grants nothing."""
-        return not self.roles and not self.condition and not self.scripted
-
-
-class AccessControls:
-    """All active rules, by name and operation; immutable."""
-
-    def __init__(self, rules: Iterable[AccessRule] = ()) -> None:
-        self._rules: dict[tuple[str, str], list[AccessRule]] = {}
-        self.by_id: dict[str, AccessRule] = {}
-        self.scripted = False
-        """Whether the script of some rule decides about rows."""
-        for rule in rules:
-            self.by_id[rule.sys_id] = rule
-            self.scripted = self.scripted or (rule.scripted and rule.kind == "record")
-            if rule.kind == "record":
-                self._rules.setdefault((rule.name, rule.operation), []).append(rule)
-
-    def deciding(self, names: Iterable[str], operation: str) -> list[AccessRule] | None:
-        """Return the rules of the first name that has any, or None."""
-        for name in names:
-            found = self._rules.get((name, operation))
-            if found:
-                return found
-        return None
 
 
 class Access:
@@ -132,7 +96,8 @@ class Access:
         self._narrow: dict[str, Condition] = {}
         self._classes: dict[tuple[str, str], Condition] = {}
         self._tables: dict[tuple[str, str], Condition] = {}
-        self._fields: dict[tuple[str, str, str], bool] = {}
+        self._fields: dict[tuple[str, str, str], Condition] = {}
+        self._answers: dict[str, bool | None] = {}
 
     def narrowed(self, condition: Callable[[str], Condition]) -> Access:
         """Return the same access with fewer readable rows: those that ``condition`` leaves.
@@ -150,7 +115,10 @@ class Access:
     def judged(self, judge: Judge) -> Access:
         """Return the same access with somebody who runs the scripts of rules."""
         found = copy(self)
-        found._judge, found._plain = judge, self
+        found._judge, found._plain, found._answers = judge, self, {}
+        if self._controls.foreknown:  # what scripts say now is not to be remembered for others
+            found._plain = found
+            found._classes, found._tables, found._fields = {}, {}, {}
         return found
 
     def apart(self) -> Access:
@@ -182,6 +150,11 @@ class Access:
     def runs_scripts(self) -> bool:
         """Whether there is somebody who runs the scripts of rules."""
         return self._judge is not None
+
+    @property
+    def foreknown(self) -> bool:
+        """Whether scripts may have to run before it is known what a plan may read."""
+        return self._judge is not None and self._controls.foreknown
 
     def depends(self, table: str) -> bool:
         """Tell whether scripts decide which rows of a table may be read."""
@@ -222,22 +195,32 @@ class Access:
         return self._tables[key]
 
     def field(self, table: str, field: str, operation: str) -> bool:
-        """Tell whether the actor may read or write this field of rows that he reaches.
+        """Tell whether the actor may read or write this field of all rows that he reaches."""
+        return self.field_rows(table, field, operation) == ALWAYS
 
-        Reading through a table reads its children: a field that a child hides is hidden in all
-        rows of the table, unless the actor reaches no row of that child.
+    def reaches(self, table: str, field: str, operation: str) -> bool:
+        """Tell whether the actor may read or write this field of some rows."""
+        return self.field_rows(table, field, operation) != NEVER
+
+    def field_rows(self, table: str, field: str, operation: str) -> Condition:
+        """Return which of the rows that the actor reaches let him read or write this field.
+
+        Reading through a table reads its children: a field that a child hides from everybody is
+        hidden in all rows of the table, unless the actor reaches no row of that child. The id is
+        part of the row and follows it; a journal is read in all rows or in none, for its entries
+        are rows of another table.
         """
         known = self.dictionary.field(table, field)
         if operation == "read" and known.kind.secret:
-            return False
+            return NEVER
         if self.actor.trusted:
-            return True
+            return ALWAYS
         key = (table, field, operation)
         if key not in self._fields:
-            children = self.dictionary.table(table).classes[1:] if operation == "read" else ()
-            self._fields[key] = self._field(table, field, operation) and not any(
-                self._hides(child, field) for child in children
-            )
+            rows = self._field_rows(table, field, operation)
+            if operation == "read" and rows not in (ALWAYS, NEVER):
+                rows = ALWAYS if field == "sys_id" else NEVER if known.kind.journal else rows
+            self._fields[key] = rows
         return self._fields[key]
 
     def names(self, path: FieldPath) -> Condition:
@@ -264,12 +247,7 @@ class Access:
         rules = [
             rule for rule_id in rule_ids if (rule := self._controls.by_id.get(rule_id)) is not None
         ]
-        return any(
-            self._holds_roles(rule)
-            and not rule.condition
-            and (not rule.scripted or self._overrides(rule))
-            for rule in rules
-        )
+        return any(self._executes(rule) for rule in rules)
 
     def restrict(self, plan: ReadPlan) -> ReadPlan:
         """Return the plan with unreadable columns left out and unreadable rows filtered away.
@@ -283,10 +261,13 @@ class Access:
         if not all(self.path(sort.path) for sort in plan.order):
             raise NotAuthorized("Insufficient rights to query records", detail=UNREADABLE_FIELDS)
         rows = self.settled(self.rows(plan.table, "read"), plan.table, condition)
+        seen = [(path, shown) for path in plan.columns if (shown := self.shown(path)) != NEVER]
+        masks = grouped((condition, path) for path, condition in seen if condition != ALWAYS)
         return msgspec.structs.replace(
             plan,
-            columns=tuple(path for path in plan.columns if self.path(path)),
+            columns=tuple(path for path, _ in seen),
             condition=both(condition, rows),
+            masks=tuple(Mask(tuple(paths), condition) for condition, paths in masks),
         )
 
     def guarded(self, condition: Condition) -> Condition:
@@ -323,19 +304,20 @@ class Access:
         return msgspec.structs.replace(plan, condition=both(condition, rows))
 
     def path(self, path: FieldPath) -> bool:
-        """Tell whether every step of a walk may be read.
+        """Tell whether every step of a walk may be read, whatever the row.
 
         Beyond the first step the actor needs unconditional read access to the table walked into.
         """
-        for position, (field, table) in enumerate(zip(path.steps, path.tables, strict=True)):
-            display = self._shows_names and field.name == self.dictionary.table(table).display
-            if position and display:
+        return self.shown(path) == ALWAYS
+
+    def shown(self, path: FieldPath) -> Condition:
+        """Return in which rows of the first table the value at the end of a walk may be read."""
+        for field, table in zip(path.steps[1:], path.tables[1:], strict=True):
+            if self._shows_names and field.name == self.dictionary.table(table).display:
                 continue
-            if position and self.rows(table, "read") != ALWAYS:
-                return False
-            if not self.field(table, field.name, "read"):
-                return False
-        return True
+            if self.rows(table, "read") != ALWAYS or not self.field(table, field.name, "read"):
+                return NEVER
+        return self.field_rows(path.tables[0], path.steps[0].name, "read")
 
     def _guarded(self, condition: Condition) -> Condition:
         match condition:
@@ -361,24 +343,24 @@ class Access:
                 return GroupSort(group, sort.descending)
         return sort
 
-    def _hides(self, child: str, field: str) -> bool:
-        """Tell whether rows of this very class are readable, but not this field of them."""
-        return not self._field(child, field, "read") and self.class_rows(child, "read") != NEVER
+    def _field_rows(self, table: str, field: str, operation: str) -> Condition:
+        children = self.dictionary.table(table).classes[1:] if operation == "read" else ()
+        reached = [name for name in children if self.class_rows(name, "read") != NEVER]
+        asked = [(self.class_field(name, field, operation), name) for name in (table, *reached)]
+        if NEVER in (condition for condition, _ in asked):
+            return NEVER
+        return self._joined(table, asked)
 
     def _rows(self, table: Table, operation: str) -> Condition:
+        asked = ((self.class_rows(name, operation), name) for name in table.classes)
+        return self._joined(table.name, asked)
+
+    def _joined(self, table: str, asked: Iterable[tuple[Condition, str]]) -> Condition:
         """Join the classes of a hierarchy that have the same condition."""
-        groups: list[tuple[Condition, list[str]]] = []
-        for name in table.classes:
-            condition = self.class_rows(name, operation)
-            for known, classes in groups:
-                if known == condition:
-                    classes.append(name)
-                    break
-            else:
-                groups.append((condition, [name]))
+        groups = grouped(asked)
         if len(groups) == 1:
             return groups[0][0]
-        path = self.dictionary.path(table.name, "sys_class_name")
+        path = self.dictionary.path(table, "sys_class_name")
         parts = [
             both(Test(path, Operator.IN, tuple(classes)), condition)
             for condition, classes in groups
@@ -407,6 +389,10 @@ class Access:
         rules = self._controls.deciding(self.table_names(table), operation)
         if rules is None:
             return ALWAYS if self.actor.is_admin else NEVER
+        return self._granted(rules, table)
+
+    def _granted(self, rules: Iterable[AccessRule], table: str) -> Condition:
+        """Return which rows one of the rules grants."""
         conditions = [self.granted(rule, table) for rule in rules]
         if ALWAYS in conditions:
             return ALWAYS
@@ -443,10 +429,28 @@ class Access:
             )
         if not rule.scripted or condition == NEVER:
             return condition
+        known = self._answer(rule)
+        if known is not None:
+            return condition if known else NEVER
         path = self.dictionary.path(table, "sys_id")
         return Undecided(
             path, Operator.EQUALS, (NO_ROW,), rule=rule, table=table, declared=condition
         )
+
+    def _answer(self, rule: AccessRule) -> bool | None:
+        """Return what a script says that looks at no record; None where it has to have one."""
+        if self._judge is None or (rule.kind == "record" and rule.asks_record):
+            return None
+        if rule.sys_id not in self._answers:
+            self._answers[rule.sys_id] = self._judge.passes(rule)
+        return self._answers[rule.sys_id]
+
+    def _executes(self, rule: AccessRule) -> bool:
+        """Tell whether a rule grants that is about no record; a condition never holds there."""
+        if self._overrides(rule):
+            return True
+        holds = self._holds_roles(rule) and not rule.condition
+        return holds and (not rule.scripted or self._answer(rule) is True)
 
     def _overrides(self, rule: AccessRule) -> bool:
         return self.actor.trusted or (self.actor.is_admin and rule.admin_overrides)
@@ -458,10 +462,24 @@ class Access:
             return False
         return not rule.roles or bool(rule.roles & self.actor.roles)
 
-    def _field(self, table: str, field: str, operation: str) -> bool:
+    def class_field(self, table: str, field: str, operation: str) -> Condition:
+        """Return in which rows of this very class the rules of a field grant it."""
+        if self.actor.trusted:
+            return ALWAYS
         rules = self._controls.deciding(self.field_names(table, field), operation)
         if rules is None and operation == "create":
-            return self._field(table, field, "write")
-        if rules is None:
-            return True
-        return any(self.granted(rule, table) == ALWAYS for rule in rules)
+            return self.class_field(table, field, "write")
+        return ALWAYS if rules is None else self._granted(rules, table)
+
+
+def grouped(asked: Iterable[tuple[Condition, Kept]]) -> list[tuple[Condition, list[Kept]]]:
+    """Return what goes with each condition; conditions need not be hashable."""
+    groups: list[tuple[Condition, list[Kept]]] = []
+    for condition, kept in asked:
+        for known, others in groups:
+            if known == condition:
+                others.append(kept)
+                break
+        else:
+            groups.append((condition, [kept]))
+    return groups

@@ -25,7 +25,8 @@ from midspan.query import (
     evaluate,
     paths_of,
 )
-from midspan.security.access import Access, AccessRule
+from midspan.security.access import Access
+from midspan.security.accessrule import AccessRule
 from midspan.security.attachment import ATTACHMENT
 from midspan.security.journal import JOURNAL
 from midspan.security.undecided import Undecided
@@ -102,7 +103,7 @@ def explain(
     """
     steps = [_table_step(access, table, each, row) for each in _operations(operation)]
     if field:
-        steps.append(_field_step(access, table, field, operation))
+        steps.append(_field_step(access, table, field, operation, row))
     outcomes = [step.outcome for step in steps]
     decision = "allowed"
     if "refuses" in outcomes:
@@ -114,7 +115,7 @@ def explain(
     )
 
 
-def paths_for(access: Access, table: str, operation: str) -> tuple[FieldPath, ...]:
+def paths_for(access: Access, table: str, operation: str, field: str = "") -> tuple[FieldPath, ...]:
     """Return the paths that the conditions of the rules test."""
     found: dict[str, FieldPath] = {}
     for each in _operations(operation):
@@ -123,6 +124,11 @@ def paths_for(access: Access, table: str, operation: str) -> tuple[FieldPath, ..
         declared = [_declared(condition) for condition in conditions]
         for condition in (*conditions, *declared, access.class_rows(table, each)):
             found |= {path.name: path for path in paths_of(condition)}
+    if field:
+        _, rules = _deciding_field(access, table, field, operation)
+        for rule in rules:
+            for condition in (granted := access.granted(rule, table), _declared(granted)):
+                found |= {path.name: path for path in paths_of(condition)}
     return tuple(found.values())
 
 
@@ -149,18 +155,21 @@ def _table_step(access: Access, table: str, operation: str, row: OneRow | None) 
     )
 
 
-def _field_step(access: Access, table: str, field: str, operation: str) -> Step:
+def _field_step(access: Access, table: str, field: str, operation: str, row: OneRow | None) -> Step:
     names = access.field_names(table, field)
-    decided_by, rules = _deciding(access, names, operation)
-    if not rules and operation == "create":
-        decided_by, rules = _deciding(access, names, "write")
-    seen = tuple(_rule(access, rule, table, None, field=True) for rule in rules)
-    outcome = "grants" if access.field(table, field, operation) else "refuses"
+    decided_by, rules = _deciding_field(access, table, field, operation)
+    seen = tuple(_rule(access, rule, table, row) for rule in rules)
+    granted = access.field_rows(table, field, operation)
+    if granted not in (ALWAYS, NEVER):
+        granted = access.class_field(table, field, operation)
+    outcome = _outcome(_settled(access, granted, table, row), row)
     reason = _why(access, decided_by, outcome) if rules else "no rule: what holds for the table"
     if operation == "read" and access.dictionary.field(table, field).kind.secret:
         reason = "a secret is never read, whatever the rules say"
-    elif outcome == "refuses" and (not rules or any(rule.outcome == "grants" for rule in seen)):
+    elif outcome == "refuses" and (not rules or any(rule.outcome != "refuses" for rule in seen)):
         reason = "a table that extends this one hides the field in its rows"
+        if access.dictionary.field(table, field).kind.journal:
+            reason = "a journal is read in all records or in none, and a rule asks about the record"
     return Step(
         level="field",
         operation=operation,
@@ -170,6 +179,16 @@ def _field_step(access: Access, table: str, field: str, operation: str) -> Step:
         outcome=outcome,
         reason=reason,
     )
+
+
+def _deciding_field(
+    access: Access, table: str, field: str, operation: str
+) -> tuple[str, list[AccessRule]]:
+    names = access.field_names(table, field)
+    decided_by, rules = _deciding(access, names, operation)
+    if not rules and operation == "create":
+        return _deciding(access, names, "write")
+    return decided_by, rules
 
 
 def _deciding(access: Access, names: Iterable[str], operation: str) -> tuple[str, list[AccessRule]]:
@@ -193,25 +212,21 @@ def _why(access: Access, decided_by: str, outcome: str) -> str:
     return f"{decided_by} is the most specific name with a rule; {grants[outcome]}"
 
 
-def _rule(
-    access: Access, rule: AccessRule, table: str, row: OneRow | None, *, field: bool = False
-) -> RuleSeen:
+def _rule(access: Access, rule: AccessRule, table: str, row: OneRow | None) -> RuleSeen:
     condition = access.granted(rule, table)
     outcome = _outcome(_settled(access, condition, table, row), row)
-    if field and condition != ALWAYS:
-        outcome = "refuses"
     return RuleSeen(
         sys_id=rule.sys_id,
         name=rule.name,
         roles=tuple(sorted(rule.roles)),
         condition=rule.condition,
         outcome=outcome,
-        reason=_reason(access, rule, outcome, field=field),
+        reason=_reason(access, rule, outcome),
         tests=tuple(_tests(_declared(condition), row)) if row is not None else (),
     )
 
 
-def _reason(access: Access, rule: AccessRule, outcome: str, *, field: bool) -> str:
+def _reason(access: Access, rule: AccessRule, outcome: str) -> str:
     actor = access.actor
     if actor.trusted or (actor.is_admin and rule.admin_overrides):
         return "admin passes this rule"
@@ -222,18 +237,14 @@ def _reason(access: Access, rule: AccessRule, outcome: str, *, field: bool) -> s
         return f"needs one of the roles {', '.join(sorted(rule.roles))}"
     has = f"has the role {', '.join(held)}" if held else "asks for no role"
     if rule.scripted:
-        return f"{has}; {_scripted(access, rule, outcome, field=field)}"
+        return f"{has}; {_scripted(access, rule, outcome)}"
     if not rule.condition:
         return has
-    if field and outcome == "refuses":
-        return f"{has}; the condition of a field's rule grants only where it holds for all records"
     meets = {"grants": "holds", "refuses": "does not hold", "depends": "depends on the record"}
     return f"{has}; its condition {meets[outcome]}"
 
 
-def _scripted(access: Access, rule: AccessRule, outcome: str, *, field: bool) -> str:
-    if field:
-        return "the script of a field's rule is not run, and so it grants nothing"
+def _scripted(access: Access, rule: AccessRule, outcome: str) -> str:
     if not access.runs_scripts:
         return "its script cannot be run here, and so it grants nothing"
     what = "condition and script" if rule.condition else "script"

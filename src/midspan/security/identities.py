@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from midspan.kernel.clock import Clock
 from midspan.kernel.errors import NotAuthenticated
-from midspan.security.access import AccessControls, AccessRule
+from midspan.security.accessrule import AccessControls, AccessRule
 from midspan.security.actor import Actor
 from midspan.security.passwords import Passwords
 from midspan.security.throttle import Throttle

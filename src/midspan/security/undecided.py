@@ -8,12 +8,10 @@ lets a ``Judge`` run the script for the rows in question and puts the ids that p
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from midspan.query import ALWAYS, NEVER, And, Condition, Operator, Or, Test, both
-
-if TYPE_CHECKING:
-    from midspan.security.access import AccessRule
+from midspan.security.accessrule import AccessRule
 
 NO_ROW = "no row: the script of an access rule has not run"
 """Longer than any sys_id can be, so that no row has it."""
@@ -33,6 +31,10 @@ class Undecided(Test, frozen=True, kw_only=True, tag="undecided"):
 
 class Judge(Protocol):
     """Runs the scripts of access rules for somebody."""
+
+    def passes(self, rule: AccessRule) -> bool | None:
+        """Tell whether the script passes without a record; None where it does not get through."""
+        ...
 
     def passing(self, asked: Undecided, table: str, within: Condition) -> tuple[str, ...]:
         """Return the ids of the rows of ``asked.table`` that meet ``within`` and pass.

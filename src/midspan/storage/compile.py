@@ -24,7 +24,12 @@ def compile_read(plan: ReadPlan, dictionary: Dictionary, dialect: Dialect) -> St
     """Return the statement that yields one page of ``plan``.
 
     A row has one entry per column of the plan: canonical wire text, or None when it is empty.
+
+    Raises:
+        ValueError: the plan has masks, which no statement applies.
     """
+    if plan.masks:
+        raise ValueError(f"the plan for {plan.table} has masks: see midspan.records.masking")
     source = Source(dictionary, dialect, plan.table)
     columns = ", ".join(_wire(source, dialect, path) for path in plan.columns) or "NULL"
     condition, params = where_clause(source, dialect, plan.condition)

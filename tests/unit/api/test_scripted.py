@@ -330,6 +330,31 @@ def test_security_matrix(acme: Acme) -> None:
         acme.change("sys_ws_definition", SERVICE, {"enforce_acl": ""})
 
 
+@pytest.mark.parametrize(
+    ("script", "peter", "mary"),
+    [
+        ("answer = gs.getUserName() == 'mary';", 403, 200),
+        ("gs.hasRole('clerk')", 403, 200),
+        ("answer = false;", 403, 403),
+        ("answer = current.x;", 403, 403),
+        ("answer = (;", 403, 403),
+    ],
+)
+def test_a_rule_of_an_api_may_ask_a_script(acme: Acme, script: str, peter: int, mary: int) -> None:
+    rule = acme.write(
+        "sys_security_acl",
+        {
+            "name": "asked",
+            "operation": "execute",
+            "type": "REST_Endpoint",
+            "advanced": "true",
+            "script": script,
+        },
+    )
+    path = acme.serve("return 1;", enforce_acl=rule)
+    assert [acme.ask(path, auth=user).status_code for user in (PETER, MARY)] == [peter, mary]
+
+
 def test_versions(acme: Acme) -> None:
     definition = acme.write(
         "sys_ws_definition",

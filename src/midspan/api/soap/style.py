@@ -76,10 +76,10 @@ def rights_of(request: Request, table: str) -> Rights:
 def _rights(snapshot: Snapshot, access: Access, name: str) -> Rights:
     table = snapshot.dictionary.table(name)
     names = [name for name, field in table.fields.items() if is_carried(field)]
-    readable = [name for name in names if access.field(table.name, name, "read")]
+    readable = [name for name in names if access.reaches(table.name, name, "read")]
     return Rights(
         readable=frozenset(readable),
-        writable=frozenset(name for name in names if access.field(table.name, name, "write")),
+        writable=frozenset(name for name in names if access.reaches(table.name, name, "write")),
         columns=tuple(sorted(readable)),
     )
 

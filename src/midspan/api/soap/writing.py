@@ -90,7 +90,7 @@ def update(request: Request, style: Style, call: Call) -> str:
         if record is None:
             raise RecordNotFound(table.name, sys_id)
         cls = transaction.dictionary.table(record.table)
-        incoming = Incoming(transaction, cls, _wanted(request, call.fields), "write")
+        incoming = Incoming(transaction, cls, _wanted(request, call.fields), record)
         change = Change(
             table=table.name, operation=Operation.UPDATE, sys_id=sys_id, values=incoming.values()
         )
@@ -166,7 +166,7 @@ def _insertion(
     cls = table
     if isinstance(name, str) and transaction.dictionary.is_a(name, table.name):
         cls = transaction.dictionary.table(name)
-    incoming = Incoming(transaction, cls, wanted, "create")
+    incoming = Incoming(transaction, cls, wanted)
     return Change(
         table=table.name,
         operation=Operation.INSERT,
@@ -194,7 +194,7 @@ def _inserted(transaction: RecordTransaction, table: Table, sys_id: str) -> str:
     """Return the answer to an insert; what its sender may not read is empty."""
     record = transaction.get(table.name, sys_id)
     values = {"sys_id": sys_id}
-    if record is not None and transaction.access.field(table.name, table.display, "read"):
+    if record is not None:
         values[table.display] = record.get(table.display)
     return "".join(
         element(item.name, values.get(item.name, "")) for item in inserted_elements(table)

@@ -213,7 +213,8 @@ class GlideElement {
   canWrite() { return this.hasRightsTo('write'); }
   canCreate() { return this.hasRightsTo('create'); }
   hasRightsTo(operation) {
-    return __host('access.field', [elementState(this).table, this.#name, textOf(operation)]);
+    const state = elementState(this);
+    return __host('access.field', [state.table, this.#name, textOf(operation), idOf(state) || '']);
   }
   getDecryptedValue() {
     const state = elementState(this);
