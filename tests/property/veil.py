@@ -97,7 +97,8 @@ resources: [{name: Cases, method: GET, path: /cases, script: cases.js}]
     found.push([cases.getUniqueValue(), cases.getValue('u_secret'), cases.getValue('u_title'),
       cases.getValue('u_rank'), cases.getValue('u_dim'), cases.u_dim.canRead(),
       cases.getDisplayValue('u_dusk'), cases.getDisplayValue('u_owner'),
-      cases.getDisplayValue('u_team'), cases.getDisplayValue('u_watchers'), cases.u_owner.u_name.toString(),
+      cases.getDisplayValue('u_team'), cases.getDisplayValue('u_watchers'),
+      cases.u_owner.u_name.toString(),
       cases.u_notes.getJournalEntry(-1), cases.u_diary.getJournalEntry(-1)]);
   }
   response.setBody({rows: found, count: cases.getRowCount()});
