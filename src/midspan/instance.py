@@ -341,6 +341,7 @@ class Instance:
             threads=self.settings.threads,
             pushed=self.pushed,
             pushed_sets=self.pushed_sets,
+            display_rules=self.rules,
             extra_routes=(
                 *admin_routes(admin),
                 *state_routes(StateParts(self.states, _refusal(self.settings))),

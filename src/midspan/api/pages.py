@@ -12,6 +12,7 @@ import orjson
 
 from midspan.api import html
 from midspan.api.description import Description, page, segment
+from midspan.api.forms import as_displayed
 from midspan.api.listcolumns import list_columns
 from midspan.api.related import related
 from midspan.api.request import Request
@@ -127,7 +128,10 @@ _RECORD = Description(
 
 
 def show_record(request: Request) -> Response:
-    """Show every readable field of a record with its label and display value."""
+    """Show every readable field of a record with its label and display value.
+
+    It is the form of a record here, so display rules run before it is shown.
+    """
     table = open_table(request.snapshot, request.arguments["table"])
     sys_id = request.arguments["sys_id"]
     with request.parts.records.read(request.actor) as transaction:
@@ -140,6 +144,7 @@ def show_record(request: Request) -> Response:
         if cls is not table:
             row = read_record(request, transaction, view, sys_id)
         viewer = Viewer(request, transaction)
+        row, messages = as_displayed(request.parts.display_rules, viewer, cls.name, row)
         title = viewer.title(cls, {name: _shown(cell) for name, cell in row.items()})
         lines = [
             (column.field.label, _cell(viewer, cls, column, row))
@@ -149,6 +154,7 @@ def show_record(request: Request) -> Response:
     return html.page(
         request,
         title if title.startswith(cls.label) else f"{cls.label} {title}",
+        "".join(map(html.paragraph, messages)),
         f"<p>{html.link(html.nav_path(cls.name), f'All {cls.plural.lower()}')}</p>",
         html.facts(lines),
         related(

@@ -19,6 +19,7 @@ from midspan.records import RecordStore
 from midspan.security import Identities
 
 if TYPE_CHECKING:
+    from midspan.api.forms import DisplayRules
     from midspan.api.request import Identity, Request
     from midspan.api.router import Route
     from midspan.api.soap.scripted import ScriptedSoap
@@ -74,6 +75,8 @@ class ApiParts:
     """Takes many rows of a staging table in as an import set of their own."""
     scripted_soap: ScriptedSoap | None = None
     """Runs the scripts of SOAP services; without it they cannot be called."""
+    display_rules: DisplayRules | None = None
+    """Runs display rules before the page of a record is shown; None: there are none."""
     door: Door = field(default_factory=Door)
     on_startup: tuple[Callable[[], None], ...] = field(default=())
     on_shutdown: tuple[Callable[[], None], ...] = field(default=())

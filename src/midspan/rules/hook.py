@@ -125,7 +125,7 @@ class BusinessRules:
     def display(
         self, record: Record, transaction: RecordTransaction
     ) -> tuple[dict[str, str], dict[str, JsonValue]]:
-        """Run the display rules of a record that is about to be shown in a form.
+        """Run the display rules of a record whose page is about to be shown.
 
         Returns the values that they change for the reader alone, and what they put into
         ``g_scratchpad``. Reads through an API have no display rules.

@@ -41,7 +41,7 @@ _BOOLEANS = frozenset(
 )
 
 
-NO_TABLE = "belongs to no table; only rules of tables run, a script include can hold functions"
+NO_TABLE = "belongs to no table; functions for all scripts belong to the table 'global'"
 
 
 class TableRules(Struct, frozen=True):
@@ -106,7 +106,7 @@ def build_index(dictionary: Dictionary, rows: Iterable[Mapping[str, str]]) -> Ru
             continue
         if rule is not None:
             rules.append(rule)
-        elif script_of(values) and values["collection"] in ("", "global"):
+        elif script_of(values) and not values["collection"]:
             problems.append(_problem(values, NO_TABLE))
     rules.sort(key=lambda rule: (rule.order, rule.name, rule.sys_id))
     return RuleIndex(

@@ -1,8 +1,12 @@
-"""Script includes and language modes: which there are, and what a name means to a script."""
+"""Script includes and language modes: which there are, and what a name means to a script.
+
+A business rule of no table (``global``) is an include of each name that it defines: its functions
+are there for every script, and it is run when the first of them is used.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from msgspec import Struct
@@ -11,24 +15,31 @@ from midspan.dictionary import Dictionary
 from midspan.kernel.errors import InvalidRequest
 from midspan.records import RecordTransaction, SnapshotPart
 from midspan.sandbox import JsonValue, Script
+from midspan.scripting.definednames import defined_names
 from midspan.scripting.unit import Unit
 from midspan.storage import Statements, Transaction
 from midspan.storage.catalog import columns_of
 
 GLOBAL = "global"
 _INCLUDES = "sys_script_include"
+_RULES = "sys_script"
 _MODES = "sys_es_latest_script"
 Loaded = TypeVar("Loaded")
 
 
 class Include(Struct, frozen=True):
-    """An active script include; ``public`` ones may be used from every scope."""
+    """An active script include, or a name that a rule of no table defines.
+
+    ``public`` ones may be used from every scope.
+    """
 
     sys_id: str
     name: str
     scope: str
     public: bool
     text: str
+    table: str = _INCLUDES
+    """The table of its record."""
 
     @property
     def api_name(self) -> str:
@@ -59,7 +70,7 @@ class IncludeIndex(Struct, frozen=True):
 
 
 def load_includes(transaction: Transaction, dictionary: Dictionary) -> IncludeIndex:
-    """Read all active script includes."""
+    """Read all active script includes, and the rules that are some; an include goes first."""
     if not _is_there(transaction, dictionary, _INCLUDES):
         return IncludeIndex()
     sql = Statements("midspan.scripting", "includes", transaction.dialect)
@@ -68,8 +79,20 @@ def load_includes(transaction: Transaction, dictionary: Dictionary) -> IncludeIn
     for sys_id, name, scope, access, text in transaction.rows(sql["includes"], active):
         include = Include(sys_id, name or "", scope or GLOBAL, access == "public", text or "")
         by_name.setdefault(include.name, []).append(include)
+    for include in _shared(transaction, dictionary, sql["shared"], active):
+        by_name.setdefault(include.name, []).append(include)
     scopes = frozenset(row[0] for row in transaction.rows(sql["scopes"])) - {GLOBAL}
     return IncludeIndex({name: tuple(found) for name, found in by_name.items()}, scopes)
+
+
+def _shared(
+    transaction: Transaction, dictionary: Dictionary, sql: str, active: tuple[object, ...]
+) -> Iterator[Include]:
+    """Yield what rules of no table define, in their order."""
+    if _is_there(transaction, dictionary, _RULES):
+        for sys_id, text in transaction.rows(sql, (*active, *active)):
+            for name in defined_names(text or ""):
+                yield Include(sys_id, name, GLOBAL, True, text or "", _RULES)
 
 
 def load_modes(transaction: Transaction, dictionary: Dictionary) -> frozenset[tuple[str, str]]:
@@ -86,7 +109,9 @@ def _is_there(transaction: Transaction, dictionary: Dictionary, table: str) -> b
     return table in dictionary and bool(columns_of(transaction, table))
 
 
-INCLUDES = SnapshotPart("script_includes", frozenset({_INCLUDES, "sys_scope"}), load_includes)
+INCLUDES = SnapshotPart(
+    "script_includes", frozenset({_INCLUDES, _RULES, "sys_scope"}), load_includes
+)
 MODES = SnapshotPart("script_modes", frozenset({_MODES}), load_modes)
 PARTS = (INCLUDES, MODES)
 """Registered with the ``SnapshotHolder`` of the instance."""
@@ -159,7 +184,7 @@ class IncludeCalls:
                 f"from scope {own}; set its field access to 'public'"
             )
         asked = f"{include.text}\n;typeof {name} === 'undefined' ? undefined : {name}"
-        return self.prepare(Script(f"{_INCLUDES}.{include.sys_id}.script", asked))
+        return self.prepare(Script(f"{include.table}.{include.sys_id}.script", asked))
 
     def _part(self, part: SnapshotPart[Loaded]) -> Loaded:
         enclosing = self._unit.enclosing

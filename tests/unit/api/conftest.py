@@ -52,6 +52,7 @@ def parts_of(instance: Instance, **changes: Any) -> ApiParts:
         clock=instance.clock,
         ids=instance.ids,
         node=instance.node,
+        display_rules=instance.rules,
     )
     return replace(parts, **changes)
 

@@ -12,7 +12,7 @@ import pytest
 from midspan.api.login import local_path
 from midspan.api.setup import setup_needed, setup_path
 from midspan.kernel.errors import Unavailable
-from midspan.records import insert
+from midspan.records import delete, insert
 from midspan.security import SYSTEM
 from midspan_sdk.version import __version__
 
@@ -158,6 +158,27 @@ def test_a_record_page_shows_labels_and_names_escaped(site: Any) -> None:
     assert "<script>" not in answer.text
     assert f'<a href="/nav/sys_user/{USER}">&lt;Ann&gt;</a>' in answer.text
     assert "Short description" in answer.text
+
+
+def test_display_rules_run_before_the_page_of_a_record(site: Any) -> None:
+    script = (
+        "gs.addInfoMessage('Look <twice>'); current.state = 3; current.assigned_to = '';"
+        "current.opened_by = '6816f79cc0a8016401c5a33be04be441'; "
+        "current.description = 'nobody <else>';"
+    )
+    rule = {"collection": "task", "name": "Shown", "when": "before_display", "advanced": "true"}
+    made = make(site, "sys_script", {**rule, "script": script})
+    page = site.send("GET", f"/nav/task/{USER}", user="admin").text
+    row = site.send("GET", f"/api/now/table/task/{USER}", user="admin").json()["result"]
+    with site.instance.records.write(SYSTEM, enforce=False) as records:
+        records.apply(delete("sys_script", made))
+    assert "<p>Look &lt;twice&gt;</p>" in page
+    assert "nobody &lt;else&gt;" in page
+    assert "System Administrator" in page
+    assert row["description"] == ""
+    plain = site.send("GET", f"/nav/task/{USER}", user="admin").text
+    assert "nobody" not in plain
+    assert "twice" not in plain
 
 
 def test_a_list_page_links_to_its_records(site: Any) -> None:

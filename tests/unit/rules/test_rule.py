@@ -129,7 +129,8 @@ def test_an_index_keeps_good_rules_and_lists_the_others() -> None:
         {**ROW, "name": "Broken", "collection": "nowhere"},
         {**ROW, "name": "Scripted", "advanced": "true", "script": "current.x = 1", "order": "60"},
         {**ROW, "name": "Later", "advanced": "true", "script": "gs.info(1)", "when": "async"},
-        {**ROW, "name": "Functions", "advanced": "true", "script": "f()", "collection": "global"},
+        {**ROW, "name": "Shared", "advanced": "true", "script": "f()", "collection": "global"},
+        {**ROW, "name": "Functions", "advanced": "true", "script": "f()", "collection": ""},
     ]
     index = build_index(DICTIONARY, rows)
     found = index.find("incident", Operation.UPDATE)

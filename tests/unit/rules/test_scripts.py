@@ -221,12 +221,47 @@ def test_display_rules_fill_the_scratchpad_for_a_form(instance: Instance) -> Non
     assert find(instance, "incident", f"sys_id={made.sys_id}")[0].get("description") == ""
 
 
-def test_a_script_that_does_not_compile_is_refused_when_it_is_saved(instance: Instance) -> None:
-    row = {"collection": "incident", "name": "Typo", "advanced": "true", "action_insert": "true"}
+SCRIPTS = [
+    ("sys_script", "script", "advanced"),
+    ("sys_script", "condition", "advanced"),
+    ("sys_security_acl", "script", "advanced"),
+    ("sys_script_include", "script", ""),
+    ("sysevent_script_action", "script", ""),
+    ("sysevent_script_action", "condition_script", ""),
+    ("sysauto_script", "script", ""),
+    ("sysauto_script", "condition", ""),
+    ("scheduled_import_set", "post_script", "post_script_enabled"),
+    ("sys_ws_operation", "operation_script", ""),
+    ("sys_transform_map", "script", "run_script"),
+    ("sys_transform_entry", "source_script", "use_source_script"),
+    ("sys_transform_script", "script", ""),
+]
+
+
+@pytest.mark.parametrize(("table", "field", "switch"), SCRIPTS)
+def test_a_script_that_does_not_compile_is_refused_when_it_is_saved(
+    instance: Instance, table: str, field: str, switch: str
+) -> None:
+    on = {switch: "true"} if switch else {}
+    row = {"name": "Typo", "active": "true", "collection": "incident", "action_insert": "true"}
+    fields = instance.holder.current().dictionary.table(table).fields
+    row = {name: text for name, text in row.items() if name in fields}
+    broken = "current.a &&\nif (current.b {"
     with pytest.raises(OperationAborted) as caught:
-        write(instance, insert("sys_script", {**row, "script": "var a = 1;\nif (a {"}))
-    assert "line 2" in (caught.value.detail or "")
-    with pytest.raises(OperationAborted):
-        write(instance, insert("sys_script", {**row, "condition": "current.state =="}))
-    made = write(instance, insert("sys_script", {**row, "script": "if (a {", "active": "false"}))
-    write(instance, delete("sys_script", made.sys_id))
+        write(instance, insert(table, {**row, **on, field: broken}))
+    detail = caught.value.detail or ""
+    assert detail.startswith(
+        f"Could not save record because of a compile error in {field}: line 2: SyntaxError: "
+    )
+    assert detail.endswith(": if (current.b {")
+    run = {**row, **on, "active": "true"} if "active" in fields else {**row, **on}
+    loud = "missing.call()" if "condition" in field else "throw missing.call(); return 1;"
+    made = [write(instance, insert(table, {**run, field: loud}))]  # it is compiled, not run
+    if "active" in fields:
+        made.append(write(instance, insert(table, {**row, **on, field: broken, "active": "false"})))
+    if switch:
+        made.append(write(instance, insert(table, {**row, switch: "false", field: broken})))
+        with pytest.raises(OperationAborted):
+            write(instance, update(table, made[-1].sys_id, on))
+    for each in made:
+        write(instance, delete(table, each.sys_id))

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from midspan.instance import Instance
-from midspan.records import delete, insert, update
+from midspan.records import ChangeOptions, delete, insert, update
 from midspan.sandbox import Script, ScriptError, ScriptSyntaxError
 from midspan.scripting import PerWrite, ScriptRunner
 from midspan.security import SYSTEM
@@ -86,7 +87,9 @@ def includes(instance: Instance) -> None:
             values = {"name": name, "api_name": f"{where}.{name}", "script": text, "access": access}
             values["active"] = "false" if name == "Off" else "true"
             values["sys_scope"] = ACME if where == "acme" else "global"
-            transaction.apply(insert("sys_script_include", values))
+            # As one that an older release stored: it would be refused today.
+            change = insert("sys_script_include", values)
+            transaction.apply(structs.replace(change, options=ChangeOptions(rules=name != "Wrong")))
         twin = {"name": "Twin", "script": "var Twin = {v: 'acme'};", "access": "public"}
         transaction.apply(insert("sys_script_include", {**twin, "sys_scope": ACME}))
 
@@ -251,3 +254,27 @@ def test_the_mode_of_a_script_is_that_of_its_record(
     with instance.records.write(SYSTEM, enforce=False) as transaction:
         transaction.apply(update("sys_es_latest_script", sys_id, {"use_es_latest": "true"}))
     assert runner.run(script, unit=unit) == 1
+
+
+def test_rules_of_no_table_give_their_functions_to_every_script(
+    instance: Instance, run: Callable[[str], Any]
+) -> None:
+    text = (
+        "function addTax(n) { return n + taxOf(n); }\n"
+        "function taxOf(n) { var inner = n * RATE; return inner; }\n"
+        "var RATE = 0.5;\n"
+        "function Twin() { return 'not this'; }\n"
+        "function broken() {\n  return nowhere;\n}"
+    )
+    rule = {"name": "Taxes", "collection": "global", "advanced": "true", "script": text}
+    assert run("typeof addTax") == "undefined"
+    with instance.records.write(SYSTEM, enforce=False) as transaction:
+        made = transaction.apply(insert("sys_script", rule)).sys_id
+    assert run("[addTax(10), taxOf(2), RATE, typeof inner]") == [15, 1, 0.5, "undefined"]
+    assert run("Twin.v") == "global"  # a script include of the name goes first
+    assert run("var addTax = 1; addTax") == 1
+    error = fails(run, "broken()")
+    assert (error.script, error.line) == (f"sys_script.{made}.script", 6)
+    with instance.records.write(SYSTEM, enforce=False) as transaction:
+        transaction.apply(update("sys_script", made, {"active": "false"}))
+    assert run("typeof addTax") == "undefined"
