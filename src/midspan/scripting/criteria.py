@@ -46,6 +46,8 @@ class Criteria(Struct, frozen=True):
 
     table: str
     secure: bool = False
+    rules: bool = True
+    """False after ``setWorkflow(false)``: no query rules, but for what access rules protect."""
     conditions: list[dict[str, Any]] = []
     order: list[tuple[str, bool]] = []
     limit: int | None = None

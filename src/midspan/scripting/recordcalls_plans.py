@@ -22,6 +22,8 @@ _log = logging.getLogger("midspan.script")
 def narrowed(transaction: RecordTransaction, criteria: Criteria) -> Query:
     """Return the query of a script with what the hooks of reading, such as rules, add to it."""
     query = read_query(criteria)
+    if not criteria.rules:
+        return query
     table = transaction.dictionary.table(criteria.table)
     for hook in transaction.store.hooks:
         query = hook.before_query(table, query, transaction)

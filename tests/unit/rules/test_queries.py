@@ -57,6 +57,10 @@ def test_glide_records_find_less(instance: Instance, records: dict[str, str]) ->
     assert len(asked(instance, text.format("incident")).split(",")) == 3
     with rules(instance, RULE):
         assert asked(instance, text.format("incident")) == records["shown"]
+        free = text.format("incident").replace("gr.query", "gr.setWorkflow(false); gr.query")
+        assert len(asked(instance, free).split(",")) == 3
+        secure = free.replace("GlideRecord", "GlideRecordSecure")
+        assert asked(instance, secure) == records["shown"]
         got = f"var gr = new GlideRecord('incident'); gr.get('{records['hidden']}')"
         assert asked(instance, got) is False
 

@@ -184,7 +184,8 @@ function hasKeys(object) {
 
 function queryOf(state) {
   return {
-    table: state.table, secure: state.secure, conditions: state.conditions, order: state.order,
+    table: state.table, secure: state.secure, rules: state.rules,
+    conditions: state.conditions, order: state.order,
     limit: state.limit, window: state.window,
   };
 }
