@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 import pytest
 
@@ -150,3 +151,49 @@ def test_a_folder_without_scripts_is_refused(
 ) -> None:
     assert run(["script", "check", str(tmp_path)]) == 3
     assert "There is no script in" in capsys.readouterr().err
+
+
+def _update(table: str, body: str, action: str = "INSERT_OR_UPDATE") -> str:
+    row = f'<{table} action="{action}">{body}</{table}>'
+    record = f'<record_update table="{table}">{row}</record_update>'
+    return f"<sys_update_xml><payload>{escape(record)}</payload></sys_update_xml>"
+
+
+def test_scripts_of_an_update_set_are_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = _update(
+        "sys_script",
+        "<name>Set &amp; go</name><script><![CDATA[var a = 1;\nif (a {]]></script>"
+        "<condition>gs.hasRole(</condition><sys_id>1</sys_id>",
+    )
+    unknown = _update(
+        "sys_ws_operation",
+        "<name>List</name><operation_script>\n\ngs.infoo('x');</operation_script>",
+    )
+    gone = _update("sys_script_include", "<name>Gone</name><script>(</script>", "DELETE")
+    include = _update("sys_script_include", "<name>Own</name><script>function Own() {}</script>")
+    twin = _update("sys_script_include", "<name>Own</name><sys_id>2</sys_id><script>Own()</script>")
+    updates = f"{broken}{unknown}{gone}{include}{twin}"
+    head = '<?xml version="1.0" encoding="UTF-8"?>'
+    (tmp_path / "set.xml").write_text(f"{head}<unload>{updates}</unload>")
+    (tmp_path / "records.xml").write_text(
+        "<unload><sys_script action='INSERT_OR_UPDATE'><script>gs.info(1)</script>"
+        "<sys_id>9</sys_id></sys_script></unload>"
+    )
+    (tmp_path / "pom.xml").write_text("<!DOCTYPE x><project><script>(</script></project>")
+    (tmp_path / "plain.js").write_text("gs.info('x');")
+    assert run(["script", "check", str(tmp_path), "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["files"] == 7
+    places = [(each["file"], each["line"], each["kind"]) for each in found["findings"]]
+    assert places == [
+        ("set.xml: sys_script Set & go", 2, "syntax"),
+        ("set.xml: sys_script Set & go.condition", 1, "syntax"),
+        ("set.xml: sys_ws_operation List.operation_script", 3, "unknown"),
+    ]
+    assert "Own" not in found["others"]
+    assert run(["script", "check", str(tmp_path / "records.xml")]) == 0
+    (tmp_path / "broken.xml").write_text("<unload><sys_script>")
+    assert run(["script", "check", str(tmp_path / "broken.xml")]) != 0
+    assert "broken.xml cannot be read" in capsys.readouterr().err

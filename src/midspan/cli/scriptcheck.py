@@ -13,13 +13,17 @@ from midspan.kernel.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from midspan.scripting.check import Report
+    from midspan.scripting.recordfiles import RecordScript
 
 _LONGEST = 4 * 1024 * 1024
 _STRANGERS = 20
+_HINT = "Scripts are files that end in .js, or in records that were exported as XML."
 
 
 def check(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="With scripts; or one script.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="With scripts and update sets; or one file.")
+    ],
     parity: Annotated[
         bool, typer.Option("--parity", help="Also list each API method that is called.")
     ] = False,
@@ -29,7 +33,7 @@ def check(
     from midspan.cli.output import show_json
     from midspan.scripting.check import Check, open_reader
 
-    scripts = [(name, _text(path)) for name, path in script_files(folder)]
+    scripts = _scripts(folder)
     with open_reader() as reader:
         report = Check(reader).run(scripts)
     if as_json:
@@ -40,27 +44,58 @@ def check(
         raise typer.Exit(status.FAILED)
 
 
-def script_files(folder: Path) -> list[tuple[str, Path]]:
-    """Return the scripts of a folder by their paths in it; hidden folders and packages are not
-    looked at.
+def _scripts(folder: Path) -> list[tuple[str, str]]:
+    """Return name and text of each script; one of a record is called ``FILE: TABLE NAME``.
 
     Raises:
-        InvalidRequest: there is no such folder, or no script in it.
+        InvalidRequest: there is none, or a file cannot be read.
+    """
+    found: dict[str, str] = {}
+    for name, path in script_files(folder):
+        if path.suffix.lower() != ".xml":
+            found[name] = _text(path)
+            continue
+        for script in _record_scripts(path):
+            title = f"{name}: {script.title}"
+            found[title if title not in found else f"{title} ({script.sys_id})"] = script.text
+    if not found:
+        raise InvalidRequest(f"There is no script in {folder}", hint=_HINT)
+    return list(found.items())
+
+
+def _record_scripts(path: Path) -> list[RecordScript]:
+    from midspan.kernel.errors import MidspanError
+    from midspan.scripting.recordfiles import holds_records, record_scripts
+
+    try:
+        data = path.read_bytes()
+        return record_scripts(data) if holds_records(data) else []
+    except OSError as error:
+        raise InvalidRequest(f"{path} cannot be read", detail=str(error)) from error
+    except MidspanError as error:
+        raise InvalidRequest(f"{path} cannot be read", detail=error.explain()) from error
+
+
+def script_files(folder: Path) -> list[tuple[str, Path]]:
+    """Return the scripts and XML files of a folder by their paths in it.
+
+    Hidden folders and packages are not looked at.
+
+    Raises:
+        InvalidRequest: there is no such folder, or no such file in it.
     """
     if folder.is_file():
         return [(folder.name, folder)]
     if not folder.is_dir():
         raise InvalidRequest(f"There is no folder {folder}")
     found = []
-    for path in sorted(folder.rglob("*.js")):
+    for path in sorted((*folder.rglob("*.js"), *folder.rglob("*.xml"))):
         inside = path.relative_to(folder)
         skipped = any(part.startswith(".") or part == "node_modules" for part in inside.parts)
         if path.is_file() and not skipped:
             found.append((inside.as_posix(), path))
     if not found:
-        raise InvalidRequest(
-            f"There is no script in {folder}", hint="Scripts are files that end in .js."
-        )
+        raise InvalidRequest(f"There is no script in {folder}", hint=_HINT)
     return found
 
 
