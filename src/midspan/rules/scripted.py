@@ -182,10 +182,10 @@ class ScriptedRules:
     def _pass_on(self, transaction: RecordTransaction, rule: Rule, outcome: RuleOutcome) -> None:
         logbook = transaction.store.logbook
         name = rule.script.name if rule.script else f"sys_script.{rule.sys_id}"
-        for level, text in outcome.log:
-            logbook.add(level, text, script=name, user=transaction.actor.user_name)
+        user = transaction.actor.user_name
+        for level, text, script, line in outcome.log:
+            logbook.add(level, text, script=script or name, line=line, user=user)
         if outcome.error is not None:
-            user = transaction.actor.user_name
             logbook.failure(outcome.error, title=_title(rule), user=user)
         if outcome.messages:
             tell(transaction, outcome.messages)

@@ -19,7 +19,7 @@ from midspan.sandbox.errors import (
     ScriptTimeout,
 )
 from midspan.sandbox.process import WorkerGone, WorkerProcess
-from midspan.sandbox.stacks import LineMap
+from midspan.sandbox.stacks import LineMap, Position
 from midspan.sandbox.values import Host, JsonValue, Limits, Script
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class SandboxSession:
         self._clock = clock
         self._grace = grace.total_seconds()
         self._shared = worker.lines.copy()
+        self._current = self._ended = self._shared
         self._depth = 0
         self._calls = 0
         self._end = 0.0
@@ -104,7 +105,18 @@ class SandboxSession:
                 script.text.encode(errors="replace").decode(),
                 values,
             )
-            return self._converse(order, script, lines, host or self._host)
+            former, self._current = self._current, lines
+            try:
+                return self._converse(order, script, lines, host or self._host)
+            finally:
+                self._current, self._ended = former, lines
+
+    def position(self, stack: str, *, ended: bool = False) -> Position | None:
+        """Return where in a script the innermost frame of an engine's stack is, or None.
+
+        The stack is one of the run that is going on, or with ``ended`` of the last that ended.
+        """
+        return (self._ended if ended else self._current).read(stack).position
 
     def close(self) -> None:
         """End the session; the pool does this."""

@@ -51,8 +51,11 @@ class RuleOutcome(Struct, frozen=True):
     set: dict[str, str] = {}
     refused: bool | None = None
     """What it last asked for with ``setAbortAction``; None: it left that as it was."""
-    log: list[list[str]] = []
-    """Level and text of its log lines, in a page of several records; else they are written."""
+    log: list[list[Any]] = []
+    """Its log lines in a page of several records; else they are written at once.
+
+    Each is level, text, script (empty: the rule's own) and line.
+    """
     events: list[list[Any]] = []
     messages: list[str] = []
     value: bool = False
@@ -119,13 +122,25 @@ def _run_on(
         if isinstance(inner, ScriptError) and isinstance(inner, LimitExceeded | ScriptCrashed):
             raise inner from error  # a rule of a record that it wrote; no script survives that
         if partial:
+            partial = [_placed(session, outcome) for outcome in partial]
             return [*partial[:-1], msgspec.structs.replace(partial[-1], error=error)]
         left = range(int(str(sent["start"])), len(page.rows))  # it does not compile
         return [RuleOutcome(i=i, error=error) for i in left]
     answer = msgspec.convert(value, _Answer)
     if answer.cut:
         raise PageCut
-    return answer.done
+    return [_placed(session, outcome) for outcome in answer.done]
+
+
+def _placed(session: ScriptSession, outcome: RuleOutcome) -> RuleOutcome:
+    """Return an outcome whose log lines say where they come from, instead of their stacks."""
+    if not outcome.log:
+        return outcome
+    lines: list[list[Any]] = [
+        [level, text, *(session.place(str(rest[0])) if rest else ("", None))]
+        for level, text, *rest in outcome.log
+    ]
+    return msgspec.structs.replace(outcome, log=lines)
 
 
 def _seen(table: Table, row: RuleRow) -> RuleRow:

@@ -161,7 +161,7 @@ class ScriptSession:
         calls: dict[str, Callable[..., Any]] = {
             **self._includes.calls(),
             **RecordCalls(self.unit, self._lend).calls(),
-            **SystemCalls(self.unit, self._lend, self._running).calls(),
+            **SystemCalls(self.unit, self._lend, self._place).calls(),
             **EventCalls(self._lend).calls(),
             "view.open": self._open_view,
             "view.set": self._set_view,
@@ -174,6 +174,16 @@ class ScriptSession:
 
     def _running(self) -> str:
         return self._names[-1] if self._names else ""
+
+    def _place(self, stack: str) -> tuple[str, int | None]:
+        """Return the script of a stack, which may be an include of the one that runs, and line."""
+        position = self._sandbox.position(stack) if stack else None
+        return (position.script, position.line) if position else (self._running(), None)
+
+    def place(self, stack: str) -> tuple[str, int | None]:
+        """Return script and line of a stack of the run that ended last; ``("", None)``: unknown."""
+        position = self._sandbox.position(stack, ended=True)
+        return (position.script, position.line) if position else ("", None)
 
     def _open_view(self, name: str, known: int) -> JsonValue:
         """Return a view's record, ``{"version": -1}`` when the script has it, None without one."""

@@ -33,14 +33,20 @@ LONGEST_SLEEP = 30.0
 
 
 class SystemCalls:
-    """Answers the ``gs.`` calls and ``log``; ``name`` returns the script that is running."""
+    """Answers the ``gs.`` calls and ``log``.
+
+    ``place`` returns the script that is running and, for a stack of it, the line.
+    """
 
     def __init__(
-        self, unit: Unit, lend: Callable[[bool, bool], Any], name: Callable[[], str]
+        self,
+        unit: Unit,
+        lend: Callable[[bool, bool], Any],
+        place: Callable[[str], tuple[str, int | None]],
     ) -> None:
         self._unit = unit
         self._lend = lend
-        self._name = name
+        self._place = place
 
     def calls(self) -> Mapping[str, Callable[..., Any]]:
         """Return the functions by the name of their call."""
@@ -61,12 +67,13 @@ class SystemCalls:
             **CredentialCalls(self._unit, self._lend).calls(),
         }
 
-    def log(self, level: str, text: str) -> None:
+    def log(self, level: str, text: str, stack: str = "") -> None:
         """Write a line to the log of scripts."""
-        script = self._name()
+        script, line = self._place(stack)
         extra = {"script": script}
         _log.log(_LEVELS.get(level, logging.INFO), "%s", text[:_LONGEST_LINE], extra=extra)
-        self._unit.store.logbook.add(level, text, script=script, user=self._unit.actor.user_name)
+        user = self._unit.actor.user_name
+        self._unit.store.logbook.add(level, text, script=script, line=line, user=user)
 
     def session(self) -> JsonValue:
         """Return who the script acts for."""

@@ -198,6 +198,29 @@ def test_rules_see_that_a_password_is_there_and_nothing_of_it(
     assert not [text for text in told if "clear" in text or "other" in text or "$" in text]
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_lines_of_the_log_say_where_they_come_from(instance: Instance, count: int) -> None:
+    include = {
+        "name": "Teller",
+        "api_name": "global.Teller",
+        "access": "public",
+        "script": "function Teller(text) {\n\n\n  gs.warn(text); gs.log('again'); }",
+    }
+    teller = write(instance, insert("sys_script_include", include)).sys_id
+    script = "function tell() {\n  gs.info('from {0}', 'here');\n}\ntell();\n\nTeller('there');"
+    with rules(instance, {"script": script}) as (rule,):
+        with instance.records.write(ANN, enforce=False) as transaction:
+            transaction.apply_all([insert("incident", {})] * count)
+        instance.records.logbook.flush()
+        lines = find(instance, "syslog", "level!=-1")
+        assert logged(instance)
+    write(instance, delete("sys_script_include", teller))
+    found = [(each.get("message"), each.get("source"), each.get("line")) for each in lines]
+    own, other = f"sys_script.{rule}.script", f"sys_script_include.{teller}.script"
+    told = [("from here", own, "2"), ("there", other, "4"), ("again", other, "4")]
+    assert sorted(found) == sorted(told * count)
+
+
 def test_functions_that_older_rules_define_are_called(instance: Instance) -> None:
     script = "function onBefore(current, previous) { current.description = 'called'; }"
     with rules(instance, {"script": script, "execute_function": "true"}):

@@ -16,8 +16,16 @@ function logText(value) {
   return isArray(value) ? value.map(logText).join(',') : String(value);
 }
 
+const Trace = Error;
+
+// A line of the log, with the stack that tells the place it comes from.
+function writeLog(level, text) {
+  const { stack } = new Trace();
+  __host('log', [level, text, typeof stack === 'string' ? stack.slice(0, 1000) : '']);
+}
+
 function logger(level) {
-  return function (message, ...args) { __host('log', [level, filled(message, args)]); };
+  return function (message, ...args) { writeLog(level, filled(message, args)); };
 }
 
 // Messages of the session by bucket; `error` and `info` are what people see.
@@ -99,10 +107,10 @@ const gs = {
   warn: logger('warning'),
   error: logger('error'),
   debug: logger('debug'),
-  log: (message) => __host('log', ['info', logText(message)]),
-  logWarning: (message) => __host('log', ['warning', logText(message)]),
-  logError: (message) => __host('log', ['error', logText(message)]),
-  print: (message) => __host('log', ['info', logText(message)]),
+  log: (message) => writeLog('info', logText(message)),
+  logWarning: (message) => writeLog('warning', logText(message)),
+  logError: (message) => writeLog('error', logText(message)),
+  print: (message) => writeLog('info', logText(message)),
   isDebugging: () => false,
 
   // Values, properties, preferences
