@@ -60,6 +60,7 @@ from midspan.rules import (
     ScriptActions,
     ScriptCheck,
     ScriptedRules,
+    ScriptTriggers,
 )
 from midspan.scripting import ScriptRunner, open_pool
 from midspan.scripting.addresses import ServiceAddresses
@@ -143,7 +144,8 @@ class Instance:
         self.script_events = EventQueue(self.records, self.jobs, self._acting)
         self.script_events.handlers.append(ScriptActions(self.scripts))
         self.script_items = ScheduledScripts(self.records, self.scripts, self.jobs, self._acting)
-        self.records.hooks.append(self.script_items)
+        triggers = ScriptTriggers(self.records, self.scripts, self.jobs)
+        self.records.hooks.extend((self.script_items, triggers))
         self.script_traces = ScriptTraces(self.records, self.jobs)
 
     def _acting(self, user: str) -> Actor:
@@ -222,6 +224,8 @@ class Instance:
         self.sweeper.start()
         self.uploads.start()
         self._load_schedules()
+        for items in (self.schedules, self.script_items):
+            items.catch_up()
         self._closers.append(self.records.logbook.stop)
         self._closers.append(self.sweeper.stop)
         self._closers.append(self.uploads.stop)

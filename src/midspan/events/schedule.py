@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from midspan.dictionary import Table
 from midspan.dictionary.values import parse_datetime
+from midspan.events.triggers import is_kept, keep_trigger
 from midspan.jobs import (
     Daily,
     Done,
@@ -125,6 +126,19 @@ class ScheduleItems:
             # Still inside, so that these are schedules of the state that the database has.
             return sum(self._schedule_safely(record) for record in active)
 
+    def catch_up(self) -> None:
+        """Bring the rows of ``sys_trigger`` up to what passed while nobody was at work."""
+        with self._records.read(SYSTEM) as transaction:
+            late = [
+                record
+                for record in transaction.find(self._items.table, "active=true")
+                if not is_kept(transaction, record, _next_safely(record, transaction.now))
+            ]
+        if late:
+            with self._records.write(SYSTEM, enforce=False) as transaction:
+                for record in late:
+                    keep_trigger(transaction, record, _next_safely(record, transaction.now))
+
     def wants(self, table: Table, operation: Operation, transaction: RecordTransaction) -> bool:
         """Take every change of the schedule items."""
         return table.name == self._items.table
@@ -142,9 +156,11 @@ class ScheduleItems:
     def after(self, draft: Draft, transaction: RecordTransaction) -> None:
         """Replace the schedule once the change is durable."""
         self._jobs.unschedule(transaction.database, draft.sys_id)
-        if draft.operation is Operation.DELETE or draft.get("active") == "false":
-            return
         record = Record(self._items.table, dict(draft.values))
+        if draft.operation is Operation.DELETE or draft.get("active") == "false":
+            keep_trigger(transaction, record, None)
+            return
+        keep_trigger(transaction, record, next_fire(record, transaction.now))
         if record.get("run_type") == "once":
             self._once(record, transaction)
         else:
@@ -201,7 +217,18 @@ class ScheduleItems:
             return Failed("The schedule cannot fire")
         if not by_hand and not _is_slot(record, slot):
             return Done({"skipped": "the schedule was changed"})
+        if not by_hand:
+            with self._records.write(SYSTEM, enforce=False) as transaction:
+                keep_trigger(transaction, record, next_fire(record, transaction.now))
         return self._run(record, slot, context)
+
+
+def _next_safely(record: Record, after: datetime) -> datetime | None:
+    """Return when a record fires next; None also for one that cannot, which ``load`` logs."""
+    try:
+        return next_fire(record, after)
+    except InvalidDefinition:
+        return None
 
 
 def run_now(transaction: RecordTransaction, table: str, sys_id: str) -> str:

@@ -11,6 +11,7 @@ from midspan.rules.rule import Rule, RuleProblem, check_rule, compile_rule
 from midspan.rules.running import MESSAGES, refusal
 from midspan.rules.schedule import ScheduledScripts
 from midspan.rules.scripted import ScriptedRules
+from midspan.rules.triggers import ScriptTriggers
 
 PARTS = (RULES, PRIORITIES, ACTIONS)
 """What the ``SnapshotHolder`` of the instance has to load for rules."""
@@ -31,6 +32,7 @@ __all__ = [
     "ScheduledScripts",
     "ScriptActions",
     "ScriptCheck",
+    "ScriptTriggers",
     "ScriptedRules",
     "build_index",
     "check_rule",

@@ -12,7 +12,7 @@ from midspan.instance import Instance
 from midspan.jobs.manual import ManualJobs
 from midspan.kernel.clock import ManualClock
 from midspan.kernel.errors import OperationAborted
-from midspan.records import delete, insert, update
+from midspan.records import Record, delete, insert, update
 from midspan.sandbox import Script
 from midspan.scripting import PerWrite
 from midspan.security import SYSTEM
@@ -134,3 +134,76 @@ def test_old_events_and_lines_are_forgotten(instance: Instance) -> None:
     skip(instance, timedelta(days=24))
     assert not find(instance, "syslog", "message=old")
     queue.scheduler.clear()
+
+
+def triggers(instance: Instance, **values: str) -> list[Record]:
+    query = "^".join(f"{name}={text}" for name, text in values.items())
+    return find(instance, "sys_trigger", query)
+
+
+def moment(instance: Instance, by: timedelta) -> str:
+    return (instance.clock.now() + by).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def test_an_item_has_a_row_that_says_when_it_fires_next(instance: Instance) -> None:
+    often = {"run_type": "periodically", "run_period": "01:00:00"}
+    with item(instance, {**often, "run_start": moment(instance, HOUR)}) as sys_id:
+        (row,) = triggers(instance, document_key=sys_id)
+        assert row.get("next_action") == moment(instance, HOUR)
+        assert (row.get("name"), row.get("document")) == ("Item", "sysauto_script")
+        assert row.get("trigger_type") == "1"
+        ran(instance, 2 * HOUR)
+        (row,) = triggers(instance, document_key=sys_id)
+        assert row.get("next_action") == moment(instance, HOUR)
+        with instance.database.write() as transaction:
+            transaction.execute("UPDATE sys_trigger SET next_action = NULL")
+        instance.script_items.catch_up()
+        (row,) = triggers(instance, document_key=sys_id)
+        assert row.get("next_action") == moment(instance, HOUR)
+        write(instance, update("sysauto_script", sys_id, {"active": "false"}))
+        assert triggers(instance, document_key=sys_id) == []
+        once = {"active": "true", "run_type": "once", "run_start": moment(instance, HOUR)}
+        write(instance, update("sysauto_script", sys_id, once))
+        assert len(triggers(instance, document_key=sys_id)) == 1
+        ran(instance, 2 * HOUR)
+    assert triggers(instance, document_key=sys_id) == []
+
+
+def test_a_script_put_into_the_triggers_runs_at_its_time(instance: Instance) -> None:
+    text = (
+        "var t = new GlideRecord('sys_trigger'); t.initialize(); t.name = 'Soon';"
+        "var at = new GlideDateTime(); at.addSeconds(1800); t.next_action = at; t.trigger_type = 0;"
+        't.script = "gs.info(gs.getUserName() + current.name)"; t.insert()'
+    )
+    run(instance, text)
+    assert len(triggers(instance, name="Soon")) == 1
+    assert ran(instance, HOUR) == ["systemSoon"]
+    assert triggers(instance, name="Soon") == []
+    at_once = {"name": "Now", "script": "gs.info('now')"}
+    write(instance, insert("sys_trigger", at_once))
+    assert ran(instance, timedelta(0)) == ["now"]
+    run(instance, text)
+    write(instance, delete("sys_trigger", triggers(instance, name="Soon")[0].sys_id))
+    assert ran(instance, HOUR) == []
+
+
+def test_a_repeated_trigger_goes_on_and_a_failed_one_says_why(instance: Instance) -> None:
+    values = {"name": "Again", "trigger_type": "1", "repeat": "1970-01-01 00:30:00"}
+    script = "if (current.error_count > 0) gs.info('again'); else lost();"
+    made = write(instance, insert("sys_trigger", {**values, "script": script})).sys_id
+    lost = "Trigger 'Again': ReferenceError: lost is not defined"
+    assert ran(instance, HOUR) == [lost, "again", lost]
+    (row,) = triggers(instance, name="Again")
+    assert row.get("next_action") == moment(instance, HOUR / 2)
+    assert "lost is not defined" in row.get("last_error")
+    write(instance, delete("sys_trigger", made))
+    made = write(instance, insert("sys_trigger", {"name": "Bad", "script": "lost()"})).sys_id
+    assert len(ran(instance, HOUR)) == 1
+    (row,) = triggers(instance, name="Bad")
+    assert (row.get("state"), row.get("error_count")) == ("-1", "1")
+    again = {"state": "0", "next_action": moment(instance, HOUR / 2), "script": "gs.info('well')"}
+    write(instance, update("sys_trigger", made, again))
+    assert ran(instance, HOUR) == ["well"]
+    for wrong in ({"trigger_type": "9"}, {"trigger_type": "1"}):
+        with pytest.raises(OperationAborted):
+            write(instance, insert("sys_trigger", {"name": "No", "script": "1", **wrong}))
