@@ -246,7 +246,7 @@ def test_service_error_with_everything_in_xml(acme: Acme) -> None:
     ("text", "message", "line"),
     [
         ("(function () {\n\n  nothingLikeThis();\n})()", "nothingLikeThis", 3),
-        ("var a = 1;\nvar b = ;", "SyntaxError", 2),
+        ("var a = 1;\neval('var b = ;');", "SyntaxError", 2),
         ("\n\n\nnull.x", "null", 4),
         (
             "(function run(request, response) {\n throw new Error('own words');\n})()",
@@ -337,7 +337,6 @@ def test_security_matrix(acme: Acme) -> None:
         ("gs.hasRole('clerk')", 403, 200),
         ("answer = false;", 403, 403),
         ("answer = current.x;", 403, 403),
-        ("answer = (;", 403, 403),
     ],
 )
 def test_a_rule_of_an_api_may_ask_a_script(acme: Acme, script: str, peter: int, mary: int) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+from msgspec import structs
 
-from midspan.records import delete, insert, update
+from midspan.records import ChangeOptions, delete, insert, update
 from midspan.sandbox import Script
 from midspan.scripting import PerWrite
 from midspan.security import SYSTEM, Actor
@@ -53,8 +54,10 @@ def site(library: Site) -> Iterator[Site]:
 
 
 def change(site: Site, **values: str) -> None:
+    """Change the rule, also to a script that does not compile and would be refused."""
     with site.instance.records.write(SYSTEM, enforce=False) as records:
-        records.apply(update("sys_security_acl", RULE["sys_id"], values))
+        made = update("sys_security_acl", RULE["sys_id"], values)
+        records.apply(structs.replace(made, options=ChangeOptions(rules=False)))
 
 
 def numbers(site: Site, **parameters: str) -> list[str]:
