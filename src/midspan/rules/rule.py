@@ -30,9 +30,9 @@ from midspan.query import (
     resolve_query,
 )
 from midspan.records import Operation
-from midspan.rules.template import Copy, FieldValue, fields_set
 from midspan.sandbox import Script
 from midspan.scripting.rulepage import rule_condition, rule_script
+from midspan.scripting.template import Copy, FieldValue, fields_set
 from midspan.security import PROBE
 from midspan.security.dynamic import KNOWN
 

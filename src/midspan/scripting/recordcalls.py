@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from midspan.dictionary import FieldPath
@@ -19,6 +19,7 @@ from midspan.scripting.recordcalls_rows import RowCalls
 from midspan.scripting.recordcalls_tables import describe
 from midspan.scripting.recordcalls_writes import WriteCalls
 from midspan.scripting.storable import with_storable
+from midspan.scripting.template import Copy, FieldValue, fields_set
 from midspan.scripting.unit import Unit
 
 Call = Callable[..., Any]
@@ -44,6 +45,7 @@ class RecordCalls:
             **self._groups.calls(),
             "table.describe": self.describe,
             "record.journal": self.journal,
+            "record.template": self.template,
             "field.display": self.display,
             "field.parse": self.parse,
             "access.record": self.may_record,
@@ -64,6 +66,28 @@ class RecordCalls:
             return ""
         with self._lend(False, False) as transaction:
             return journal_text(transaction, (table, sys_id, name), count, secure=secure)
+
+    def template(self, table: str, name: str) -> list[JsonValue]:
+        """Return what a template sets, each field with its text and, for a copy, the path.
+
+        The template of the table itself goes before those of the tables it extends. Nothing where
+        there is no active one of the name.
+
+        Raises:
+            InvalidDefinition: the template cannot be read.
+        """
+        with self._lend(False, False) as transaction:
+            line = transaction.dictionary.ancestors(table)
+            known = transaction.find("sys_template", "active=true^ORDERBYname^ORDERBYsys_id")
+            found = [each for each in known if each.get("name") == name]
+            found.sort(key=lambda each: _rank(line, each.get("table")))
+            if not found or _rank(line, found[0].get("table")) == len(line):
+                return []
+            return [
+                _set(transaction, each)
+                for each in fields_set(found[0].get("template"))
+                if each.field in transaction.dictionary.table(table).fields
+            ]
 
     def display(self, table: str, name: str, texts: list[str], secure: bool) -> list[str]:
         """Return the display texts of values of one field."""
@@ -132,6 +156,21 @@ class RecordCalls:
                 if record is not None:
                     return bool(transaction.allowed(record, (name,), operation))
             return bool(access.reaches(table, name, operation))
+
+
+def _rank(line: Sequence[str], table: str) -> int:
+    """Return how far a table is up the line; one beyond its end when it is not in it."""
+    return line.index(table) if table in line else len(line)
+
+
+def _set(transaction: RecordTransaction, given: FieldValue) -> JsonValue:
+    match given.value:
+        case Copy(path=path):
+            return [given.field, "", path]
+        case str(text) if text.startswith("javascript:"):
+            return [given.field, transaction.values(text) or "", ""]
+        case text:
+            return [given.field, text, ""]
 
 
 def _walked(transaction: RecordTransaction, values: Mapping[str, str], path: FieldPath) -> str:

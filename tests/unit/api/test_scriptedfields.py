@@ -101,6 +101,15 @@ def test_a_condition_of_a_field_holds_row_by_row_too(site: Site) -> None:
     )
 
 
+def test_a_class_may_have_a_rule_of_its_own(site: Site) -> None:
+    field(site, "answer = current.u_owner == 'al';", name="u_map.u_pages")
+    assert [row.get("pages") for row in rows(site)] == ["10", "20", None, "80"]
+    field(site, "answer = current.u_shelf == 'b';", name="u_map.u_pages")
+    assert [row.get("pages") for row in rows(site)] == ["10", "20", "40", "80"]
+    asked = {"sysparm_query": "u_pages>5"}
+    assert site.send("GET", TABLE, user="bo", params=asked).status_code == 403
+
+
 @pytest.mark.parametrize("name", ["u_paper.*", "*.u_pages"])
 def test_stars_stand_for_any_name(site: Site, name: str) -> None:
     field(site, name=name)

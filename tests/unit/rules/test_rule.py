@@ -10,7 +10,7 @@ from midspan.kernel.errors import InvalidDefinition
 from midspan.records import Operation
 from midspan.rules import build_index, check_rule, compile_rule
 from midspan.rules.rule import Rule
-from midspan.rules.template import Copy, FieldValue, fields_set
+from midspan.scripting.template import Copy, FieldValue, fields_set
 
 DICTIONARY = Dictionary.build([spec for app in builtin_apps() for spec in app.tables])
 ROW = {

@@ -107,6 +107,13 @@ function fieldElements(state) {
   return names.map((name) => elementOf(state, name));
 }
 
+// The value at the end of a walk such as `caller_id.location`.
+function walkedText(record, path) {
+  let at = record;
+  for (const name of path.split('.')) at = at == null ? at : at[name];
+  return at == null ? '' : textOf(at);
+}
+
 function classOf(state) {
   return valueIn(state, 'sys_class_name') || state.table;
 }
@@ -310,6 +317,10 @@ class GlideRecord {
   isNewRecord() { return this[STATE].fresh; }
   isView() { return false; }
   isDataFabricOperation() { return false; }
+  applyTemplate(name) {
+    const set = this[STATE].meta === null ? [] : __host('record.template', [this[STATE].table, textOf(name)]);
+    for (const [field, text, path] of set) this.setValue(field, path === '' ? text : walkedText(this, path));
+  }
   hasAttachments() {
     const found = newState('sys_attachment', false);
     addTerms(found, ['table_sys_id', idOf(this[STATE])]);
