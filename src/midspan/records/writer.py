@@ -22,15 +22,15 @@ from midspan.kernel.errors import (
     OperationAborted,
     RecordNotFound,
 )
-from midspan.query import ALWAYS, NEVER, Condition, evaluate
+from midspan.query import ALWAYS
 from midspan.records.blank import blank_row
 from midspan.records.change import ACL_DETAIL, Applied, Change, Draft, Operation, Refused, Result
 from midspan.records.hooks import PageCut, RecordHook, cuts, is_page_hook
 from midspan.records.moving import empty_lost, moved
 from midspan.records.record import Record
+from midspan.records.rights import meets, unwritable
 from midspan.records.snapshot import Snapshot
 from midspan.records.traces import audit_rows, deletion_rows, journal_rows, outbox_row
-from midspan.security import grouped
 
 if TYPE_CHECKING:
     from midspan.records.store import RecordStore
@@ -276,14 +276,14 @@ class Writer:
             return
         operation = _ACCESS[draft.operation]
         condition = transaction.access.class_rows(draft.table.name, operation)
-        if not _meets(transaction, draft, condition):
+        if not meets(transaction, draft, condition):
             raise NotAuthorized(
                 "Operation Failed", detail=ACL_DETAIL.format(draft.operation.value.capitalize())
             )
 
     def _take_values(self, transaction: RecordTransaction, draft: Draft) -> None:
         """Take over the given values; fields the actor may not write are left as they are."""
-        kept = _unwritable(transaction, draft) if transaction.enforce else frozenset()
+        kept = unwritable(transaction, draft) if transaction.enforce else frozenset()
         for name, text in draft.change.values.items():
             field = draft.table.fields.get(name)
             if field is None:
@@ -459,34 +459,6 @@ class Writer:
         rows = [outbox_row(draft, actor, ids.uuid7().replace("-", "")) for draft in wanted]
         if rows:
             transaction.engine_insert("sys_outbox", rows)
-
-
-def _meets(transaction: RecordTransaction, draft: Draft, condition: Condition) -> bool:
-    """Tell whether a record as it is stored, or a new one as it is given, meets a condition."""
-    if condition in (ALWAYS, NEVER):
-        return condition == ALWAYS
-    if draft.before:
-        return transaction.matches(draft.before, condition)
-    given = draft.change.values
-    return evaluate(
-        transaction.access.settled_new(condition, given),
-        lambda path: given.get(path.name, ""),
-        count=transaction.count_related,
-    )
-
-
-def _unwritable(transaction: RecordTransaction, draft: Draft) -> frozenset[str]:
-    """Return the given fields that the actor may not write in this record."""
-    operation = "create" if draft.operation is Operation.INSERT else "write"
-    access, table = transaction.access, draft.table
-    given = [name for name in draft.change.values if name in table.fields]
-    rights = ((access.field_rows(table.name, name, operation), name) for name in given)
-    return frozenset(
-        name
-        for condition, names in grouped(right for right in rights if right[0] != ALWAYS)
-        if not _meets(transaction, draft, condition)
-        for name in names
-    )
 
 
 def _secret_fields(snapshot: Snapshot, table: str) -> tuple[Field, ...]:
