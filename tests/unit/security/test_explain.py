@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midspan.dictionary import Dictionary, FieldPath, FieldSpec, TableSpec
+from midspan.query import ALWAYS, NEVER, evaluate
 from midspan.security import SYSTEM, Access, AccessControls, AccessRule, Actor
 from midspan.security.explain import OneRow, explain, paths_for
 
@@ -63,7 +64,10 @@ def test_an_explanation_is_what_happens(
     if operation in ("write", "delete"):
         allowed = allowed and access.allows(table, "read", get)
     if field:
-        allowed = allowed and access.field(table, field, operation)
+        rows = access.field_rows(table, field, operation)
+        if rows not in (ALWAYS, NEVER):  # for rows of this very class
+            rows = access.class_field(table, field, operation)
+        allowed = allowed and evaluate(rows, get)
     found = explain(access, table, operation, field, OneRow(get))
     assert found.decision == ("allowed" if allowed else "refused")
     for step in found.steps:
