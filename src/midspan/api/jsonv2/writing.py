@@ -26,6 +26,7 @@ from midspan.query import ALWAYS, ReadOptions, Unknown, plan_read
 from midspan.records import (
     Change,
     Operation,
+    Record,
     RecordTransaction,
     Refused,
     Result,
@@ -109,7 +110,7 @@ class _Writer:
                 table=self._table.name,
                 operation=Operation.UPDATE,
                 sys_id=sys_id,
-                values=self._incoming(record.table, given, "write").values(),
+                values=self._incoming(record.table, given, record).values(),
             )
             for sys_id, record in self._transaction.load(self._table.name, ids).items()
         ]
@@ -134,7 +135,7 @@ class _Writer:
         """Return the change that inserts a record, or why there is none."""
         cls = wanted_class(self._transaction, self._table, _wish(record))
         try:
-            incoming = self._incoming(cls.name, record, "create")
+            incoming = self._incoming(cls.name, record)
             return Change(
                 table=self._table.name,
                 operation=Operation.INSERT,
@@ -144,10 +145,11 @@ class _Writer:
         except MidspanError as error:
             return error
 
-    def _incoming(self, cls: str, record: Members, operation: str) -> Incoming:
+    def _incoming(self, cls: str, members: Members, stored: Record | None = None) -> Incoming:
+        """Return what is wanted of a record: of one that is ``stored``, or of a new one."""
         table = self._transaction.dictionary.table(cls)
-        values = {name: _stored(table, name, value) for name, value in record.items()}
-        incoming = Incoming(self._transaction, table, _wish(values), operation)
+        values = {name: _stored(table, name, value) for name, value in members.items()}
+        incoming = Incoming(self._transaction, table, _wish(values), stored)
         incoming.warnings = self._warnings
         return incoming
 
