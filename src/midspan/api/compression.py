@@ -121,7 +121,8 @@ async def packed(request: Request, response: Response) -> Response:
     small = await asyncio.to_thread(_small, request, body)
     if small is None:
         return response
-    more = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+    varies = (response.headers.get("Vary"), "Accept-Encoding")
+    more = {"Content-Encoding": "gzip", "Vary": ", ".join(filter(None, varies))}
     tag = response.headers.get("ETag")
     if tag:
         more["ETag"] = f"W/{tag}"

@@ -381,7 +381,6 @@ def _journals(transaction: RecordTransaction, view: View, page: Page) -> dict[tu
 
 
 def full_names(transaction: RecordTransaction, user_names: set[str]) -> dict[str, str]:
-    """Return the names of users by user name; whoever sees what they wrote sees who they are."""
     """Return the names of users by user name, of those that the actor may read."""
     names = ("user_name", "name")
     access = transaction.access.names(transaction.dictionary.path("sys_user", "name"))
