@@ -10,7 +10,6 @@ import pytest
 import yaml
 from tests.unit.scripting.peer import Peer, listening
 
-from midspan.cmdb import EngineCalls
 from midspan.dictionary.metadata import table_id
 from midspan.instance import Instance
 from midspan.kernel.clock import ManualClock
@@ -75,13 +74,9 @@ def peer() -> Iterator[Peer]:
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
-def instance(
-    request: pytest.FixtureRequest, new_database: Callable[[], str], runner: ScriptRunner
-) -> Iterator[Instance]:
+def instance(request: pytest.FixtureRequest, new_database: Callable[[], str]) -> Iterator[Instance]:
     """Return an open instance on each database in turn, filled."""
     url = new_database() if request.param == "postgresql" else ""
     with open_instance(url, clock=ManualClock()) as opened:
-        engine = opened.identification
-        runner.extensions[:] = [lambda unit: EngineCalls(unit, engine).calls()]
         fill(opened)
         yield opened

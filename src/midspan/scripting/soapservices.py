@@ -13,6 +13,16 @@ from midspan.sandbox import JsonValue, Script
 from midspan.scripting.runner import ScriptRunner
 from midspan.scripting.unit import Unit
 from midspan.storage import Statements, Transaction
+from midspan.storage.catalog import columns_of
+
+_TABLES = frozenset(
+    {
+        "sys_web_service",
+        "sys_web_service_input",
+        "sys_web_service_output",
+        "sys_web_service_wsdl",
+    }
+)
 
 
 class SoapService(Struct, frozen=True, kw_only=True):
@@ -36,6 +46,9 @@ class SoapService(Struct, frozen=True, kw_only=True):
 
 def load_soap_services(transaction: Transaction, _: Dictionary) -> Mapping[str, SoapService]:
     """Read all active services by name; the first of one name counts."""
+    # An upgrade reads the dictionary of the new release before it has made the new tables.
+    if not all(columns_of(transaction, table) for table in _TABLES):
+        return {}
     sql = Statements("midspan.scripting", "soapservices", transaction.dialect)
     inputs = _names(transaction, sql["inputs"])
     outputs = _names(transaction, sql["outputs"])
@@ -58,14 +71,7 @@ def load_soap_services(transaction: Transaction, _: Dictionary) -> Mapping[str, 
 
 SOAP_SERVICES = SnapshotPart(
     "soap_services",
-    frozenset(
-        {
-            "sys_web_service",
-            "sys_web_service_input",
-            "sys_web_service_output",
-            "sys_web_service_wsdl",
-        }
-    ),
+    _TABLES,
     load_soap_services,
 )
 """The scripted SOAP services; registered with the ``SnapshotHolder`` of the instance."""
