@@ -69,6 +69,7 @@ def importset_routes() -> tuple[Route, ...]:
             methods=("POST",),
             path=_PATH,
             handler=push_row,
+            one_write=True,
             access=SignedIn(),
             description=_PUSH,
         ),
