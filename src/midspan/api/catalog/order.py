@@ -46,7 +46,7 @@ def order_now(request: Request) -> Response:
     line = _line(request)
     person = _requested_for(request)
     with request.parts.records.write(request.actor, enforce=False) as transaction:
-        placed = _placed(transaction, person, [line.item])
+        placed = _placed(transaction, person, [(line.item, line.quantity)])
         item = _requested(transaction, placed, person, line.item, line.quantity)
         _answered(transaction, line.answers, item)
     return _told(placed, warning_header(line.warnings))
@@ -129,11 +129,10 @@ def submit_order(request: Request) -> Response:
         lines = [one for one in _lines(transaction, cart) if one.get("cat_item") in checked]
         if not lines:
             raise InvalidRequest("The cart was ordered meanwhile")
-        items = {line.sys_id: _item_of(transaction, line) for line in lines}
-        placed = _placed(transaction, person, items.values())
-        for line in lines:
-            quantity = int(line.get("quantity") or 1)
-            item = _requested(transaction, placed, person, items[line.sys_id], quantity)
+        wanted = [(_item_of(transaction, one), int(one.get("quantity") or 1)) for one in lines]
+        placed = _placed(transaction, person, wanted)
+        for line, (kind, quantity) in zip(lines, wanted, strict=True):
+            item = _requested(transaction, placed, person, kind, quantity)
             _moved(transaction, line, item)
             transaction.apply(delete(LINE, line.sys_id))
     return _told(placed, {})
@@ -202,13 +201,17 @@ def _requested_for(request: Request) -> str:
     return wanted
 
 
-def _placed(transaction: RecordTransaction, person: str, items: Iterable[Record]) -> Record:
-    """Insert the request that an order is."""
-    names = ", ".join(item.get("name") for item in items)
+def _placed(
+    transaction: RecordTransaction, person: str, wanted: Sequence[tuple[Record, int]]
+) -> Record:
+    """Insert the request that an order is; its price is that of all pieces of all items."""
+    names = ", ".join(item.get("name") for item, _ in wanted)
+    price = sum((_amount(item.get("price")) * quantity for item, quantity in wanted), Decimal())
     values = {
         "requested_for": person,
         "opened_by": transaction.actor.sys_id,
         "short_description": names[:160],
+        "price": str(price),
     }
     made = transaction.apply(insert(REQUEST, values)).sys_id
     return transaction.require(REQUEST, made)
@@ -231,11 +234,7 @@ def _requested(
         "short_description": item.get("short_description") or item.get("name"),
         "assignment_group": item.get("group"),
     }
-    made = transaction.apply(insert("sc_req_item", values)).sys_id
-    before = transaction.require(REQUEST, placed.sys_id)
-    total = str(_amount(before.get("price")) + price)
-    transaction.apply(update(REQUEST, placed.sys_id, {"price": total}))
-    return made
+    return transaction.apply(insert("sc_req_item", values)).sys_id
 
 
 def _answered(
