@@ -119,8 +119,13 @@ def read_query(
     if terms:
         condition = both(query.condition, And(tuple(terms)))
         query = msgspec.structs.replace(query, condition=condition)
+    return query, unknown_of(request), warnings
+
+
+def unknown_of(request: Request) -> Unknown:
+    """Return what becomes of a name in a query that does not exist."""
     nothing = request.property_flag("glide.invalid_query.returns_no_rows")
-    return query, Unknown.NOTHING if nothing else Unknown.IGNORE, warnings
+    return Unknown.NOTHING if nothing else Unknown.IGNORE
 
 
 def read_write(request: Request) -> WriteRequest:

@@ -12,11 +12,11 @@ from midspan.api.listcolumns import list_columns
 from midspan.api.request import Request
 from midspan.api.strict import PREFIX, unknown_parameters
 from midspan.api.tableread import open_table
-from midspan.api.tablerequest import LARGEST_NUMBER, Display, RowShape
+from midspan.api.tablerequest import LARGEST_NUMBER, Display, RowShape, unknown_of
 from midspan.api.tablestream import Selection
 from midspan.api.tableview import is_journal
 from midspan.dictionary import Storage, Table
-from midspan.query import And, Operator, Order, Query, Term, Unknown, both, parse
+from midspan.query import And, Operator, Order, Query, Term, both, parse
 
 DEFAULT_LIMIT = 10_000
 MOST_CELLS = 500_000
@@ -137,12 +137,6 @@ def query_of(request: Request, given: Mapping[str, str] | None = None) -> Query:
         term = Term("sys_id", Operator.EQUALS, one)
         query = structs.replace(query, condition=both(query.condition, And((term,))))
     return query
-
-
-def unknown_of(request: Request) -> Unknown:
-    """Return what becomes of a condition that cannot be used."""
-    nothing = request.property_flag("glide.invalid_query.returns_no_rows")
-    return Unknown.NOTHING if nothing else Unknown.IGNORE
 
 
 def wished_number(text: str) -> int | None:

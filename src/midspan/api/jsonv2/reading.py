@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 import orjson
 
 from midspan.api.catalog.answers import answers_of, id_of
-from midspan.api.exports.wanted import query_of, table_of, unknown_of, wished_number
+from midspan.api.exports.wanted import query_of, table_of, wished_number
 from midspan.api.jsonv2.call import KNOWN, Call
 from midspan.api.jsonv2.shown import shape_of, success
 from midspan.api.request import Request
 from midspan.api.response import JSON, Response
 from midspan.api.strict import PREFIX, refuse_in_strict_mode, warning_header
-from midspan.api.tablerequest import RowShape
+from midspan.api.tablerequest import RowShape, unknown_of
 from midspan.api.tablestream import Reading, Rows, Selection, body_of, open_reading
 
 DEFAULT_LIMIT = 10_000

@@ -32,7 +32,7 @@ from midspan.api.tableread import (
     rendered,
     shown_view,
 )
-from midspan.api.tablerequest import LARGEST_NUMBER, Display, ListRequest, RowShape
+from midspan.api.tablerequest import LARGEST_NUMBER, Display, ListRequest, RowShape, unknown_of
 from midspan.api.tableview import view_of
 from midspan.dictionary import Dictionary, Table
 from midspan.kernel.errors import RecordNotFound
@@ -47,7 +47,6 @@ from midspan.query import (
     ReadOptions,
     ReadPlan,
     Term,
-    Unknown,
     both,
     parse,
     parse_term,
@@ -168,12 +167,6 @@ def query_of(call: Call, table: Table, dictionary: Dictionary) -> Query:
         order=(*orders, *query.order),
         invalid=tuple(invalid),
     )
-
-
-def unknown_of(request: Request) -> Unknown:
-    """Return what becomes of names that do not exist, as for the REST interfaces."""
-    nothing = request.property_flag("glide.invalid_query.returns_no_rows")
-    return Unknown.NOTHING if nothing else Unknown.IGNORE
 
 
 def _example(name: str, text: str) -> Term:
