@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 
 from midspan_link.errors import LinkError
+from midspan_link.logs import JsonFormatter, send_logs
 from midspan_link.protocol import Enrolled, Enrolment
 from midspan_mid.agent import Agent
 from midspan_mid.catalogue import find_probes
@@ -25,7 +26,6 @@ from midspan_mid.errors import IdentityRefused, NotEnrolled
 from midspan_mid.home import Home, write_durably
 from midspan_mid.identity import Identity
 from midspan_mid.state import AgentState, load_state, save_state
-from midspan_mid.telemetry import configure_logging
 from midspan_sdk.version import __version__
 
 FAILED, REFUSED = 1, 3
@@ -121,7 +121,7 @@ def _run(home: Home) -> int:
     config = load_config(home)
     home.create()
     with home.locked():
-        configure_logging(config.log_level)
+        send_logs(JsonFormatter(), config.log_level, quiet=("httpx", "httpcore", "psycopg"))
         asyncio.run(_until_signal(home))
     return 0
 

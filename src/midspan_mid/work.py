@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from midspan_link.errors import InvalidMessage, LinkError
+from midspan_link.logs import redact
 from midspan_link.parameters import Results, clean, read_parameters, write_results
 from midspan_link.protocol import Completion, Job, output_digest
 from midspan_mid.client import InstanceClient
@@ -23,7 +24,6 @@ from midspan_mid.identity import Identity
 from midspan_mid.spool import Spool, SpooledJob
 from midspan_mid.state import ExecutedJobs
 from midspan_mid.targets import Targets
-from midspan_mid.telemetry import redact
 from midspan_sdk import ActionError, Probe, SdkError
 from midspan_sdk.errors import did_you_mean
 

@@ -184,24 +184,20 @@ class InstanceApi:
 
     def update(self, request: Request) -> Response:
         """Change attributes of an item, as far as its source may."""
-        form, table = response_form(request), class_of(request)
-        body = _body(request)
-        with request.writing() as transaction:
-            record = transaction.require(table.name, request.arguments["sys_id"])
-            values = {**_attributes(body), "sys_id": record.sys_id}
-            item = Item(cls=record.table, values=values, indices=(0,))
-            outcome = self._take(transaction, item, body)
-            shown = _shown_after(request, transaction, table, outcome)
-        return _answered(outcome, shown, form)
+        return self._change(request, anchor=False)
 
     def relate(self, request: Request) -> Response:
         """Add relations to an item; the answer is the whole item."""
+        return self._change(request, anchor=True)
+
+    def _change(self, request: Request, *, anchor: bool) -> Response:
+        """Take what a body says of an item; of an ``anchor`` its relations only."""
         form, table = response_form(request), class_of(request)
         body = _body(request)
         with request.writing() as transaction:
             record = transaction.require(table.name, request.arguments["sys_id"])
-            values = {"sys_id": record.sys_id}
-            item = Item(cls=record.table, values=values, indices=(0,), anchor=True)
+            values = {**({} if anchor else _attributes(body)), "sys_id": record.sys_id}
+            item = Item(cls=record.table, values=values, indices=(0,), anchor=anchor)
             outcome = self._take(transaction, item, body)
             shown = _shown_after(request, transaction, table, outcome)
         return _answered(outcome, shown, form)

@@ -29,10 +29,10 @@ from midspan.api.response import Response
 from midspan.api.router import HandlerDecides, Route, Router
 from midspan.formats import lenient_json, xml
 from midspan.kernel.errors import MidspanError, NotAuthenticated, NotAuthorized
-from midspan.kernel.telemetry import redact
 from midspan.sandbox import Limits, SandboxUnavailable, ScriptError, ScriptMemoryExceeded
 from midspan.scripting import PerWrite, RestReply, RestRequest, ScriptRunner, serve
 from midspan.scripting.services import METHODS, SERVICES, Match, Resource, is_admitted
+from midspan_link.logs import redact
 
 ROUTE = "scripted_rest"
 _TOLD = (*METHODS, "OPTIONS", "TRACE")

@@ -19,10 +19,10 @@ from midspan.flow.values import RunValues
 from midspan.jobs import Done, JobContext, Outcome, Wait
 from midspan.kernel.errors import FenceLost, MidspanError
 from midspan.kernel.ids import derived_id
-from midspan.kernel.telemetry import redact
 from midspan.outbound import CallSource, Outbound
 from midspan.records import RecordStore, RecordTransaction
 from midspan.security.actor import SYSTEM
+from midspan_link.logs import redact
 from midspan_sdk import (
     Action,
     ActionContext,

@@ -7,9 +7,9 @@ import contextlib
 import re
 from collections.abc import Iterable
 
-from midspan.kernel.telemetry import redact
 from midspan.outbound.call import CallDetail
 from midspan_link.http import HttpCall, HttpReply
+from midspan_link.logs import redact
 
 BASIC, ELEVATED, ALL = "basic", "elevated", "all"
 LEVELS = (BASIC, ELEVATED, ALL)

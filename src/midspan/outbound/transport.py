@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 import httpx
 
 from midspan.kernel.clock import Clock
-from midspan.kernel.telemetry import redact
 from midspan.outbound.call import NOBODY, CallRecord, CallSource
 from midspan.outbound.calldetail import BASIC, detail_of
 from midspan.outbound.connection import Connection, origin_of
@@ -25,6 +24,7 @@ from midspan_link.errors import (
 )
 from midspan_link.http import HttpCall, HttpClient, HttpLimits
 from midspan_link.http import HttpReply as LinkReply
+from midspan_link.logs import redact
 from midspan_sdk import ActionError, HttpReply, HttpRequest, OutcomeUnknown, RetryLater, SdkError
 
 TOTAL = timedelta(seconds=60)

@@ -28,10 +28,10 @@ from midspan.api.soap.schema import Element, Messages
 from midspan.api.soap.style import style_of
 from midspan.formats import JsonValue, xml
 from midspan.kernel.errors import MidspanError, NotAuthorized, Unavailable, did_you_mean
-from midspan.kernel.telemetry import redact
 from midspan.sandbox import SandboxUnavailable, ScriptError
 from midspan.scripting import PerWrite, ScriptRunner
 from midspan.scripting.soapservices import SOAP_SERVICES, SoapService, call_service
+from midspan_link.logs import redact
 
 OPERATION = "execute"
 _CUSTOM = "soapResponseElement"

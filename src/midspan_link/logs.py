@@ -1,4 +1,4 @@
-"""JSON log lines on standard error; what looks like a secret is hidden in each of them."""
+"""JSON log lines that hide what looks like a secret: one rule for instance and agent."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import json
 import logging
 import re
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TextIO
 
 _SECRET_KEY = re.compile(
-    r"pass(word|wd|phrase)?$|secret|token|authorization|api_?key|credential$", re.IGNORECASE
+    r"pass(word|wd|phrase)?$|secret|token|authorization|api_?key|credential|cookie", re.IGNORECASE
 )
 _SECRET_TEXT = re.compile(
     r"(?i)((?:basic|bearer)\s+)[A-Za-z0-9+/=._~-]{6,}"
@@ -21,8 +22,10 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 def redact(text: str) -> str:
-    """Hide what looks like a secret.
+    """Replace what looks like a secret by ``***``.
 
+    >>> redact("Authorization: Basic YWRtaW46YWRtaW4=")
+    'Authorization: Basic ***'
     >>> redact("connect postgresql://app:s3cret@db/x password=abc")
     'connect postgresql://app:***@db/x password=***'
     """
@@ -32,15 +35,16 @@ def redact(text: str) -> str:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message and the record's extras."""
+    """One JSON object a line: time, level, logger, message, context and the record's extras."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line without its newline."""
+        """Return the line without its newline; secrets are replaced by key and by pattern."""
         line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": redact(record.getMessage()),
+            **self.context(),
         }
         for key, value in vars(record).items():
             if key not in _STANDARD:
@@ -49,13 +53,26 @@ class JsonFormatter(logging.Formatter):
             line["exception"] = redact(self.formatException(record.exc_info))
         return json.dumps(line, ensure_ascii=False)
 
+    def context(self) -> dict[str, object]:
+        """Return what every line says of the moment it is written in; here nothing."""
+        return {}
 
-def configure_logging(level: str = "info", stream: TextIO | None = None) -> None:
-    """Send all logs as JSON lines to ``stream`` (standard error when None)."""
+
+def send_logs(
+    formatter: logging.Formatter, level: str, quiet: Iterable[str], stream: TextIO | None = None
+) -> None:
+    """Send all logs of the process to ``stream`` (standard error when None).
+
+    Args:
+        formatter: makes the lines.
+        level: the least severe one that is written, such as ``info``.
+        quiet: loggers of libraries that speak from warnings upwards only.
+        stream: where the lines go.
+    """
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(JsonFormatter())
+    handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for noisy in ("httpx", "httpcore", "psycopg"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    for name in quiet:
+        logging.getLogger(name).setLevel(logging.WARNING)
