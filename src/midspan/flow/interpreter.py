@@ -16,7 +16,7 @@ from midspan.flow.definition import ActionStep, Flow, IfStep, LogStep, Step, par
 from midspan.flow.journal import Entry, Journal, JournalMismatch, Run
 from midspan.flow.pills import as_text, fill, run_dictionary
 from midspan.flow.values import RunValues
-from midspan.jobs import Done, JobContext, Outcome, Wait
+from midspan.jobs import Done, Failed, JobContext, Outcome, Wait
 from midspan.kernel.errors import FenceLost, MidspanError
 from midspan.kernel.ids import derived_id
 from midspan.outbound import CallSource, Outbound
@@ -117,6 +117,14 @@ class Interpreter:
                 raise
             return self._finish(run, "ERROR", f"The run cannot go on: {error}")
         return self._finish(run, "COMPLETE", "")
+
+    def given_up(self, context: JobContext, why: str) -> None:
+        """End a run in error whose segments ended too many processes."""
+        with self.records.write(SYSTEM, enforce=False) as transaction:
+            context.finish(transaction.database, Failed(why))
+            run = self.journal.begin(transaction, context.job.payload["run"], self.node)
+            if run is not None:
+                self.journal.finish(transaction, run, "ERROR", f"The run cannot go on: {why}")
 
     def _wait(self, run: Run, pause: _Pause) -> Outcome:
         until = self.records.clock.now() + pause.after

@@ -56,7 +56,8 @@ class FlowService:
         self.interpreter = Interpreter(records, outbound, self.spokes, node)
         self.journal = self.interpreter.journal
         self.triggers = FlowTriggers(self.journal, jobs)
-        jobs.register(KIND, self.interpreter.handle, JobOptions(max_attempts=ATTEMPTS))
+        options = JobOptions(max_attempts=ATTEMPTS)
+        jobs.register(KIND, self.interpreter.handle, options, self.interpreter.given_up)
 
     def attach(self, events: EventRegistry) -> None:
         """Listen to changes, and check flows when they are activated."""

@@ -79,7 +79,7 @@ class PushedSets:
         self._runner = runner
         self._jobs = jobs
         self._acting = acting
-        jobs.register(KIND, self._transform, _OPTIONS)
+        jobs.register(KIND, self._transform, _OPTIONS, self._given_up)
 
     def configuration(self, staging: str) -> Configuration:
         """Return how rows of a table are taken; most tables have no record that says so."""
@@ -128,7 +128,8 @@ class PushedSets:
             try:
                 self._run(staging, pushed.import_set, actor)
             except MidspanError as error:
-                self._give_up(pushed.import_set, error.explain())
+                with self._records.write(SYSTEM, enforce=False) as transaction:
+                    _end(transaction, pushed.import_set, error.explain())
                 raise
         return pushed
 
@@ -171,18 +172,26 @@ class PushedSets:
         except Unavailable as error:
             return Retry(reason=error.message)
         except MidspanError as error:
-            self._give_up(import_set, error.explain())
-            return Failed(error.explain()[:1000])
+            return Failed(error.explain())
         return Done()
+
+    def _given_up(self, context: JobContext, why: str) -> None:
+        """Leave the set in error with its job, unless the set has ended."""
+        import_set = str(context.job.payload["import_set"])
+        with self._records.write(SYSTEM, enforce=False) as transaction:
+            context.finish(transaction.database, Failed(why))
+            record = transaction.get(SETS, import_set)
+            if record is not None and record.get("state") in _UNDER_WAY:
+                _end(transaction, import_set, why)
 
     def _run(self, staging: str, import_set: str, actor: Actor) -> None:
         """Run the maps of a set with the rights of the platform, in the name of its sender."""
         self._runner.transform(LoadResult(import_set, staging, 0, ()), actor=actor, enforce=False)
 
-    def _give_up(self, import_set: str, why: str) -> None:
-        values = {"state": "error", "message": why[:4000], "short_description": why[:160]}
-        with self._records.write(SYSTEM, enforce=False) as transaction:
-            transaction.apply(update(SETS, import_set, values))
+
+def _end(transaction: RecordTransaction, import_set: str, why: str) -> None:
+    values = {"state": "error", "message": why[:4000], "short_description": why[:160]}
+    transaction.apply(update(SETS, import_set, values))
 
 
 def _check_known(transaction: RecordTransaction, table: str, parameter: str, sys_id: str) -> None:

@@ -61,7 +61,7 @@ class RelayImports:
         self._queue = queue
         self._jobs = jobs
         queue.register(TOPIC, self._sensed)
-        jobs.register(KIND, self._finish, _OPTIONS)
+        jobs.register(KIND, self._finish, _OPTIONS, self._give_up)
 
     def start_load(
         self, source: str, *, actor: Actor = SYSTEM, import_set: str = ""
@@ -150,16 +150,20 @@ class RelayImports:
         except Unavailable as error:
             return Retry(reason=error.message)
         except (MidspanError, LinkError) as error:
-            self._give_up(import_set, output, error.explain())
-            return Failed(error.explain()[:1000])
+            return Failed(error.explain())
         with self._records.database.write() as database:
             self._queue.blocks.drop(database, output)
         return Done()
 
-    def _give_up(self, import_set: str, output: str, why: str) -> None:
+    def _give_up(self, context: JobContext, why: str) -> None:
+        """Leave the set in error, unless it has ended, and delete what the agent sent."""
+        import_set, output = str(context.job.payload["import_set"]), context.job.payload["output"]
         with self._records.write(SYSTEM, enforce=False) as transaction:
-            _end(transaction, import_set, "error", why)
-            self._queue.blocks.drop(transaction.database, output)
+            context.finish(transaction.database, Failed(why))
+            record = transaction.get(SETS, import_set)
+            if record is not None and record.get("state") not in ENDED:
+                _end(transaction, import_set, "error", why)
+            self._queue.blocks.drop(transaction.database, str(output))
 
     def _load(self, record: Record, output: str, fence: int) -> None:
         source = self._runner.source(record.get("data_source"))

@@ -118,6 +118,8 @@ class JobContext:
         self.fence = fence
         self.attempt = attempt
         self._table = table
+        self.spent = False
+        """The job ended as many processes as its kind allows; its handler is not run again."""
         self.finished: str | None = None
         """The state that ``finish`` wrote; None as long as the handler's outcome counts."""
 
@@ -147,6 +149,10 @@ class JobContext:
 
 
 Handler: TypeAlias = Callable[[JobContext], Outcome]
+GivenUp: TypeAlias = Callable[[JobContext, str], None]
+"""Leaves what a job worked on in a state of its own when the job is given up, and why: the handler
+said ``Failed``, had its last attempt, or ended too many processes. It calls ``context.finish`` in
+the transaction in which it writes, so both happen or neither."""
 
 
 class JobKind(Struct, frozen=True):
@@ -155,3 +161,4 @@ class JobKind(Struct, frozen=True):
     name: str
     handler: Handler
     options: JobOptions = JobOptions()
+    given_up: GivenUp | None = None

@@ -7,6 +7,8 @@ from datetime import timedelta
 from typing import Protocol
 
 from midspan.jobs.job import (
+    Failed,
+    GivenUp,
     Handler,
     Job,
     JobContext,
@@ -14,10 +16,11 @@ from midspan.jobs.job import (
     JobOptions,
     Outcome,
     Retry,
+    next_state,
 )
 from midspan.jobs.schedule import Schedule, Scheduler
 from midspan.jobs.table import JobRow, JobTable
-from midspan.kernel.errors import FenceLost, MidspanError
+from midspan.kernel.errors import FenceLost, MidspanError, Unavailable
 from midspan.storage import StaleWork, Transaction
 
 log = logging.getLogger(__name__)
@@ -28,8 +31,14 @@ class JobQueue(Protocol):
     """Jobs that outlive the process; a handler may run again after a crash, never twice at once
     with both runs being able to write."""
 
-    def register(self, kind: str, handler: Handler, options: JobOptions = _DEFAULTS) -> None:
-        """Say who handles a kind; before ``start``."""
+    def register(
+        self,
+        kind: str,
+        handler: Handler,
+        options: JobOptions = _DEFAULTS,
+        given_up: GivenUp | None = None,
+    ) -> None:
+        """Say who handles a kind, and who hears that a job of it is given up; before ``start``."""
         ...
 
     def enqueue(self, transaction: Transaction, job: Job) -> str:
@@ -81,9 +90,15 @@ class TableQueue:
         self.held: dict[str, JobContext] = {}
         """Jobs under way in this process, whose leases have to be kept."""
 
-    def register(self, kind: str, handler: Handler, options: JobOptions = _DEFAULTS) -> None:
-        """Say who handles a kind; before ``start``."""
-        self.table.kinds[kind] = JobKind(kind, handler, options)
+    def register(
+        self,
+        kind: str,
+        handler: Handler,
+        options: JobOptions = _DEFAULTS,
+        given_up: GivenUp | None = None,
+    ) -> None:
+        """Say who handles a kind, and who hears that a job of it is given up; before ``start``."""
+        self.table.kinds[kind] = JobKind(kind, handler, options, given_up)
 
     def enqueue(self, transaction: Transaction, job: Job) -> str:
         """Write a job in the caller's transaction; return its id."""
@@ -134,22 +149,48 @@ class TableQueue:
     def _settled(self, context: JobContext, kind: JobKind) -> str | None:
         sys_id = context.job.sys_id
         try:
-            outcome: Outcome = kind.handler(context)
-        except FenceLost:
-            log.info("job %s of kind %s went to another worker", sys_id, kind.name)
-            return None
-        except StaleWork:
-            raise
-        except MidspanError as error:
-            outcome = Retry(reason=error.explain())
-        except Exception as error:
-            log.exception("job %s of kind %s failed", sys_id, kind.name)
-            outcome = Retry(reason=f"{type(error).__name__}: {error}")
-        if context.finished is not None:
-            return context.finished
-        try:
+            outcome = self._outcome(context, kind)
+            if context.finished is None:
+                self._give_up(context, kind, outcome)
+            if context.finished is not None:
+                return context.finished
             with self.table.database.write() as transaction:
                 return self.table.settle(transaction, context, outcome)
         except FenceLost:
             log.info("job %s of kind %s went to another worker", sys_id, kind.name)
             return None
+
+    @staticmethod
+    def _outcome(context: JobContext, kind: JobKind) -> Outcome:
+        """Run the handler; what it raises is a reason to try again, unless the job was lost."""
+        if context.spent:
+            return Failed(f"The job ended {context.attempt - 1} processes")
+        try:
+            return kind.handler(context)
+        except (FenceLost, StaleWork):
+            raise
+        except MidspanError as error:
+            return Retry(reason=error.explain())
+        except Exception as error:
+            log.exception("job %s of kind %s failed", context.job.sys_id, kind.name)
+            return Retry(reason=f"{type(error).__name__}: {error}")
+
+    @staticmethod
+    def _give_up(context: JobContext, kind: JobKind, outcome: Outcome) -> None:
+        """Tell who wants to know that this was the last run; the job ends also if that fails.
+
+        Raises:
+            FenceLost: the job is somebody else's by now.
+            Unavailable: nothing can be written now; the job is taken again after its lease.
+        """
+        if kind.given_up is None or not isinstance(outcome, Failed | Retry):
+            return
+        if next_state(outcome, context.attempt, kind.options.max_attempts) != "error":
+            return
+        try:
+            kind.given_up(context, outcome.reason)
+        except (FenceLost, StaleWork, Unavailable):
+            raise
+        except Exception:
+            context.reopen()
+            log.exception("the end of job %s of kind %s", context.job.sys_id, kind.name)

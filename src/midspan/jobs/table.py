@@ -94,7 +94,7 @@ class JobTable:
     def claim(self, sys_id: str) -> tuple[JobContext, JobKind] | None:
         """Take a due job under a new fence; None when it is not to be had.
 
-        A job whose process died ``max_attempts`` times is ended here.
+        A job whose process died ``max_attempts`` times is taken as ``spent``: to be ended.
         """
         now = self.clock.now()
         with self.database.write() as transaction:
@@ -120,9 +120,7 @@ class JobTable:
                 sys_id=sys_id, kind=kind.name, payload=msgspec.json.decode(payload), key=key
             )
             context = JobContext(job, int(fence), int(attempts), self)
-            if int(attempts) > int(most):
-                self.settle(transaction, context, Failed(f"The job ended {most} processes"))
-                return None
+            context.spent = int(attempts) > int(most)
         return context, kind
 
     def hold(self, transaction: Transaction, job: HeldJob, fence: int) -> None:

@@ -270,6 +270,24 @@ def test_a_cancelled_run_goes_no_further(world: World, slack: tuple[SlackReceive
     assert slack[0].messages == []
 
 
+def test_a_run_that_kills_its_processes_ends_in_error(
+    world: World, slack: tuple[SlackReceiver, str]
+) -> None:
+    world.flow(CHANGE_APPROVED)
+    approve(world)
+    world.instance.dispatcher.drain()
+    with world.instance.database.read() as transaction:
+        ((job, _),) = world.jobs.table.due(transaction, 2)
+    for _ in range(20):
+        assert world.jobs.table.claim(job) is not None
+        world.jobs.table.release()
+    world.work()
+    (run,) = world.runs()
+    assert run.get("state") == "ERROR"
+    assert run.get("error") == "The run cannot go on: The job ended 20 processes"
+    assert slack[0].messages == []
+
+
 def test_a_run_keeps_the_version_it_started_with(
     world: World, slack: tuple[SlackReceiver, str]
 ) -> None:

@@ -131,6 +131,21 @@ def test_a_sender_who_is_gone_gets_nothing_done(instance: Instance) -> None:
     assert state(instance, follower) == "processed"
 
 
+def test_a_job_that_kills_its_processes_leaves_its_set_in_error(instance: Instance) -> None:
+    pushed = push(instance, people("zoe"))
+    assert isinstance(instance.jobs, ManualJobs)
+    table = instance.jobs.table
+    with instance.database.read() as transaction:
+        ((job, _),) = table.due(transaction, 2)
+    for _ in range(20):
+        assert table.claim(job) is not None
+        table.release()
+    work(instance)
+    (record,) = found(instance, "sys_import_set", f"sys_id={pushed.import_set}")
+    assert (record.get("state"), record.get("message")) == ("error", "The job ended 20 processes")
+    assert states(instance, pushed) == ["pending"]
+
+
 def test_no_map_and_no_rows_leave_nothing_to_do(instance: Instance) -> None:
     note = Rows(columns=["message"], rows=[["hello"]])
     kept = push(instance, note, table="imp_notification")

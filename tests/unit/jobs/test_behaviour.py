@@ -199,6 +199,40 @@ def test_a_job_that_kills_its_process_is_given_up(driver: Driver) -> None:
     assert "ended 2 processes" in driver.until(sys_id, "error").error
 
 
+@pytest.mark.parametrize("last", ["failed", "retry", "spent"])
+def test_who_asked_for_it_hears_that_a_job_is_given_up(driver: Driver, last: str) -> None:
+    outcome = Failed("wrong") if last == "failed" else Retry(reason="away")
+    most = 1 if last == "retry" else 2
+    heard: list[tuple[str, str]] = []
+
+    def given_up(context: JobContext, why: str) -> None:
+        with driver.database.write() as transaction:
+            context.finish(transaction, Failed(f"{why}, told"))
+            heard.append((context.job.sys_id, why))
+
+    driver.queue.register("x", lambda _: outcome, JobOptions(max_attempts=most), given_up)
+    sys_id = enqueue(driver, Job(kind="x"))
+    for _ in range(2 if last == "spent" else 0):
+        assert driver.table.claim(sys_id) is not None
+        driver.table.release()
+    driver.queue.start()
+    why = {"failed": "wrong", "retry": "away", "spent": "The job ended 2 processes"}[last]
+    assert driver.until(sys_id, "error").error == f"{why}, told"
+    assert heard == [(sys_id, why)]
+
+
+def test_a_job_ends_also_where_its_end_cannot_be_told(driver: Driver) -> None:
+    def given_up(context: JobContext, why: str) -> None:
+        with driver.database.write() as transaction:
+            context.finish(transaction, Failed("never written"))
+            raise ValueError(why)
+
+    driver.queue.register("x", lambda _: Failed("wrong"), JobOptions(), given_up)
+    sys_id = enqueue(driver, Job(kind="x"))
+    driver.queue.start()
+    assert driver.until(sys_id, "error").error == "wrong"
+
+
 def test_urgent_jobs_go_first(driver: Driver) -> None:
     order: list[str] = []
     driver.queue.register("x", lambda context: order.append(context.job.key) or Done())
