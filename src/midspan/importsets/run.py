@@ -3,7 +3,8 @@
 A page's target records, row states and totals are committed together. A run that stops half-way
 leaves the rest of the rows ``pending``; transforming the set again continues the same run there and
 touches nothing that was done. Each page locks its run and counts on from what is stored, so two
-nodes that work on one set at once share its pages and neither counts a row twice.
+nodes that work on one set at once share its pages and neither counts a row twice. Several maps run
+one after the other; every further one gets rows of its own, copied with the page of the first.
 """
 
 from __future__ import annotations
@@ -80,6 +81,13 @@ class Rights(Struct, frozen=True):
     enforce: bool
 
 
+class _Share(Struct, frozen=True):
+    """What one map has to do: its own rows, and those for the maps that follow it to write."""
+
+    definition: TransformMap
+    further: tuple[TransformMap, ...] = ()
+
+
 Progress = Callable[[int], None]
 """Is told the number of rows of each finished page."""
 
@@ -151,16 +159,18 @@ class ImportRunner:
                 hint="Add one, or check its source table.",
             )
         rights = Rights(actor, enforce and not actor.trusted)
-        runs = [self._run(loaded, definition, rights, progress) for definition in maps]
+        shares = [_Share(maps[0], tuple(maps[1:])), *(_Share(each) for each in maps[1:])]
+        runs = [self._run(loaded, share, rights, progress) for share in shares]
         with self._records.write(SYSTEM, enforce=False) as transaction:
             transaction.apply(update("sys_import_set", loaded.import_set, {"state": "processed"}))
         return runs
 
     def _run(
-        self, loaded: LoadResult, definition: TransformMap, rights: Rights, progress: Progress
+        self, loaded: LoadResult, share: _Share, rights: Rights, progress: Progress
     ) -> ImportRun:
+        definition = share.definition
         run_id = self._open(loaded, definition)
-        while done := self._page(run_id, loaded, definition, rights):
+        while done := self._page(run_id, loaded, share, rights):
             progress(done)
         run = self._close(run_id)
         return ImportRun(
@@ -171,22 +181,39 @@ class ImportRunner:
             state=run.get("state"),
         )
 
-    def _page(
-        self, run_id: str, loaded: LoadResult, definition: TransformMap, rights: Rights
-    ) -> int:
+    def _page(self, run_id: str, loaded: LoadResult, share: _Share, rights: Rights) -> int:
         """Transform the next pending rows in the order of the source; return how many there were.
 
         They are read under the lock of the run: who comes second finds the first one's rows done.
         """
-        query = f"sys_import_set={loaded.import_set}^sys_import_state=pending^ORDERBYsys_import_row"
+        definition = share.definition
+        query = (
+            f"sys_import_set={loaded.import_set}^sys_import_state=pending"
+            f"^sys_transform_mapISEMPTY^ORsys_transform_map={definition.sys_id}"
+            "^ORDERBYsys_import_row"
+        )
         with self._records.write(rights.actor, enforce=rights.enforce) as transaction:
             run = _locked(transaction, run_id)
             hold_keys(transaction, (definition,))
             rows = self._staged(transaction, loaded.staging, query)
             if rows:
+                self._copy(transaction, rows, share.further)
                 outcomes = transform_page(transaction, self._scripts, definition, rows, run=run_id)
                 self._save(transaction, run, Totals.of(run).plus(outcomes), "running")
         return len(rows)
+
+    def _copy(
+        self, transaction: RecordTransaction, rows: Sequence[Record], maps: Sequence[TransformMap]
+    ) -> None:
+        """Write rows once more for each of the maps, which take only their own."""
+        for definition in maps:
+            own = {"sys_transform_map": definition.sys_id}
+            copies = [
+                {**row.values, **own, "sys_id": self._records.ids.sys_id()}
+                for row in rows
+                if not row.get("sys_transform_map")
+            ]
+            transaction.engine_insert(rows[0].table, copies)
 
     @staticmethod
     def _staged(transaction: RecordTransaction, staging: str, query: str) -> list[Record]:

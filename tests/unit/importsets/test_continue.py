@@ -10,7 +10,7 @@ from tests.unit.importsets.people import People
 from midspan.importsets.load import LoadResult
 from midspan.importsets.run import PAGE
 from midspan.instance import Instance
-from midspan.records import Record
+from midspan.records import Record, insert
 from midspan.security import SYSTEM
 
 ROWS = 2 * PAGE + 100
@@ -100,3 +100,40 @@ def test_a_second_node_at_the_same_set_counts_no_row_twice(people: People) -> No
     (run,) = people.runner.transform(rows, progress=meanwhile)
     assert run.totals.total == ROWS + 1
     check(people, rows)
+
+
+def test_every_map_gets_all_rows_also_after_a_crash(people: People) -> None:
+    with people.instance.records.write(SYSTEM, enforce=False) as transaction:
+        values = {"name": "Places", "source_table": people.staging, "order": "200"}
+        second = transaction.apply(
+            insert("sys_transform_map", {**values, "target_table": "cmn_location"})
+        )
+        entry = {"map": second.sys_id, "target_field": "name", "source_field": "u_name"}
+        transaction.apply(insert("sys_transform_entry", entry))
+    pages = 0
+
+    def crash(_: int) -> None:
+        nonlocal pages
+        pages += 1
+        if pages in (1, 5):  # in the rows of the first map, and in those of the second
+            raise Crash
+
+    rows = loaded(people)
+    for _ in range(2):
+        with pytest.raises(Crash):
+            people.runner.transform(rows, progress=crash)
+    done = people.runner.transform(rows)
+    assert [(run.map, run.totals.inserts, run.totals.total) for run in done] == [
+        (people.source, ROWS, ROWS + 1),
+        ("Places", ROWS, ROWS + 1),
+    ]
+    assert len(people.users(f"last_name=Name {people.number}")) == ROWS
+    with people.instance.records.read(SYSTEM) as transaction:
+        staged = transaction.find(people.staging, f"sys_import_set={rows.import_set}")
+        places = transaction.find("cmn_location", f"name=Name {people.number}")
+    assert len(places) == ROWS
+    assert {(row.get("sys_transform_map"), row.get("sys_import_state")) for row in staged} == {
+        (people.map_id, "inserted"),
+        (second.sys_id, "inserted"),
+    }
+    assert len(staged) == 2 * ROWS
