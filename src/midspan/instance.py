@@ -69,7 +69,7 @@ from midspan.scripting.messagecalls import MessageCalls
 from midspan.scripting.services import SERVICES
 from midspan.scripting.soapservices import SOAP_SERVICES
 from midspan.security import SYSTEM, Actor, Identities, Passwords, master_key
-from midspan.storage import Database, PostgresDatabase, SqliteDatabase
+from midspan.storage import Database, SqliteDatabase
 
 if TYPE_CHECKING:
     from midspan.api import ApiParts, Application
@@ -365,6 +365,8 @@ class Instance:
 
 def _open(settings: Settings) -> Database:
     if settings.database:
+        from midspan.storage.postgres import PostgresDatabase  # the driver takes 10 MB
+
         return PostgresDatabase(settings.database)
     return SqliteDatabase(settings.data / RECORDS_FILE, ephemeral=settings.ephemeral)
 

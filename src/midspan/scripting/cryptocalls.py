@@ -13,8 +13,6 @@ from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.serialization import pkcs12
-from cryptography.x509 import load_pem_x509_certificate
 
 from midspan.attachments import AttachmentStore
 from midspan.kernel.errors import InvalidRequest, InvalidValue, RecordNotFound, did_you_mean
@@ -106,6 +104,8 @@ class CryptoCalls:
             RecordNotFound: there is none.
             InvalidValue: the algorithm is not known.
         """
+        from cryptography.x509 import load_pem_x509_certificate  # noqa: PLC0415 - 40 ms of a start
+
         name = _known(algorithm, _HASHES)
         with self._lend(False, False) as transaction:
             record = transaction.require("sys_certificate", sys_id)
@@ -148,6 +148,8 @@ class CryptoCalls:
         return list(seed.digest(size))
 
     def _private_key(self, transaction: RecordTransaction, sys_id: str, password: str) -> object:
+        from cryptography.hazmat.primitives.serialization import pkcs12  # noqa: PLC0415 - as above
+
         transaction.require("sys_certificate", sys_id)
         store = AttachmentStore(self._unit.store)
         found = attached_ids(transaction, "sys_certificate", sys_id)

@@ -1,4 +1,4 @@
-"""Databases: SQLite and PostgreSQL, plans to SQL, definitions to tables."""
+"""Databases, plans to SQL, definitions to tables; PostgreSQL is apart, in ``storage.postgres``."""
 
 from midspan.storage.compile import (
     Statement,
@@ -13,7 +13,6 @@ from midspan.storage.dialect import POSTGRESQL, SQLITE, Dialect
 from midspan.storage.groups import compile_aggregate
 from midspan.storage.jsonpage import compile_json_page
 from midspan.storage.lives import Lives, StaleWork
-from midspan.storage.postgres import PostgresDatabase
 from midspan.storage.sqlite import SqliteDatabase
 from midspan.storage.statements import Statements, load_statements
 
@@ -23,7 +22,6 @@ __all__ = [
     "Database",
     "Dialect",
     "Lives",
-    "PostgresDatabase",
     "Row",
     "SqliteDatabase",
     "StaleWork",

@@ -6,9 +6,6 @@ import os
 import subprocess
 from collections.abc import Sequence
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-
 from midspan.kernel.errors import Unavailable
 
 
@@ -18,6 +15,8 @@ def is_unused(url: str) -> bool:
     Raises:
         Unavailable: it cannot be reached.
     """
+    import psycopg  # noqa: PLC0415 - an instance on SQLite starts without the driver
+
     sql = "SELECT 1 FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
     try:
         with psycopg.connect(url, connect_timeout=10) as connection:
@@ -38,6 +37,8 @@ def run_client(program: str, arguments: Sequence[str], url: str) -> None:
     Raises:
         Unavailable: the program is missing or failed; the detail is what it said.
     """
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo  # noqa: PLC0415 - as above
+
     parts = conninfo_to_dict(url)
     environment = dict(os.environ)
     password = parts.pop("password", None)

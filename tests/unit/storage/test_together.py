@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from midspan.kernel.errors import Conflict, Unavailable
-from midspan.storage import PostgresDatabase, SqliteDatabase
+from midspan.storage import SqliteDatabase
 from midspan.storage.database import Database, Transaction
+from midspan.storage.postgres import PostgresDatabase
 
 INSERT = "INSERT INTO written VALUES (?)"
 

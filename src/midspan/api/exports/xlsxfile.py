@@ -12,8 +12,6 @@ from datetime import datetime
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import IO, Any
 
-from xlsxwriter import Workbook
-
 from midspan.api.displayvalue import Locale
 from midspan.api.exports.cells import Heading, headings, is_formula, texts
 from midspan.api.exports.wanted import Export
@@ -48,6 +46,8 @@ def xlsx_pieces(
 def _write(
     file: IO[bytes], wanted: Export, reading: Reading, locale: Locale, made: datetime
 ) -> None:
+    from xlsxwriter import Workbook  # noqa: PLC0415 - 25 ms of every start, for few answers
+
     with TemporaryDirectory(prefix="midspan-xlsx-") as scratch:
         options = {"constant_memory": True, "tmpdir": scratch}
         book = Workbook(file, options)
