@@ -5,6 +5,7 @@ Everything is imported where it is used, so that a command loads only what it ne
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 
@@ -17,6 +18,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         sys.stdout.write(f"midspan {__version__}\n")
         return 0
+    if arguments[:1] == ["serve"]:
+        gc.disable()  # nothing of what it imports is garbage; node.serve goes on with it
     from midspan.cli.commands import run
 
     return run(arguments)

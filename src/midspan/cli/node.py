@@ -8,6 +8,7 @@ close.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import re
@@ -148,10 +149,20 @@ def serve(options: NodeOptions) -> None:
                 _seed(instance, seeds)
             _first_start(instance, settings.public_url or _url(options, listener))
             instance.keep_start()
+            _spare_the_collector()
             asyncio.run(_run(options, instance, listener))
         finally:
             instance.close()
     log.info("stopped")
+
+
+def _spare_the_collector() -> None:
+    """Let garbage collections leave out what the start made, nearly all of which stays.
+
+    A full collection would stop every request while it looks at all of that again.
+    """
+    gc.freeze()
+    gc.enable()
 
 
 def _seed(instance: Instance, seeds: Sequence[Seed]) -> None:
