@@ -66,6 +66,7 @@ from midspan.scripting import ScriptRunner, open_pool
 from midspan.scripting.addresses import ServiceAddresses
 from midspan.scripting.includes import PARTS as SCRIPT_PARTS
 from midspan.scripting.messagecalls import MessageCalls
+from midspan.scripting.processors import PROCESSORS
 from midspan.scripting.services import SERVICES
 from midspan.scripting.soapservices import SOAP_SERVICES
 from midspan.security import SYSTEM, Actor, Identities, Passwords, master_key
@@ -101,7 +102,8 @@ class Instance:
         fresh = _copy_template(settings)
         self.database: Database = _open(settings)
         self.passwords = Passwords()
-        parts = (SERVICES, SOAP_SERVICES, *SCRIPT_PARTS, *PARTS, MAPS, REGISTER, FLOWS, RULES)
+        services = (SERVICES, SOAP_SERVICES, PROCESSORS)
+        parts = (*services, *SCRIPT_PARTS, *PARTS, MAPS, REGISTER, FLOWS, RULES)
         self.holder = SnapshotHolder(self.database, self.clock, parts)
         with alone(self.database):
             if is_empty(self.database):
@@ -294,15 +296,17 @@ class Instance:
         from midspan.api import create_app
         from midspan.api.scripted import ScriptedRest
         from midspan.api.scriptrun import ScriptRoutes
+        from midspan.api.servlets import Servlets
         from midspan.api.soap.scripted import ScriptedSoap
 
         scripted = ScriptedRest(self.scripts, threads=self.settings.script_workers)
         background = ScriptRoutes(self.scripts)
         soap = ScriptedSoap(self.scripts, threads=self.settings.script_workers)
-        self._closers += (scripted.close, background.close, soap.close)
+        servlets = Servlets(self.scripts, threads=self.settings.script_workers)
+        self._closers += (scripted.close, background.close, soap.close, servlets.close)
         parts = self.api_parts(secure=secure)
-        more = (*parts.extra_routes, background.route, scripted.route)
-        app = create_app(replace(parts, extra_routes=more, scripted_soap=soap))
+        more = (*parts.extra_routes, background.route, servlets.route, scripted.route)
+        app = create_app(replace(parts, extra_routes=more, scripted_soap=soap, servlets=servlets))
         scripted.attach(app.router)
         return app
 

@@ -17,6 +17,7 @@ import uvicorn
 from midspan.api import ApiParts, Application, create_app
 from midspan.api.cmdb import cmdb_routes
 from midspan.api.scripted import ScriptedRest
+from midspan.api.servlets import Servlets
 from midspan.api.soap.scripted import ScriptedSoap
 from midspan.instance import Instance
 from midspan.kernel.clock import ManualClock
@@ -125,6 +126,7 @@ def wire(request: pytest.FixtureRequest) -> Iterator[Wire]:
         fill(instance)
         scripted = ScriptedRest(instance.scripts)
         soap = ScriptedSoap(instance.scripts)
+        servlets = Servlets(instance.scripts)
         parts = ApiParts(
             records=instance.records,
             identities=instance.identities,
@@ -133,7 +135,8 @@ def wire(request: pytest.FixtureRequest) -> Iterator[Wire]:
             pushed=instance.pushed,
             pushed_sets=instance.pushed_sets,
             scripted_soap=soap,
-            extra_routes=(scripted.route, *cmdb_routes(instance.identification)),
+            servlets=servlets,
+            extra_routes=(scripted.route, servlets.route, *cmdb_routes(instance.identification)),
         )
         app = create_app(parts)
         scripted.attach(app.router)
@@ -143,6 +146,7 @@ def wire(request: pytest.FixtureRequest) -> Iterator[Wire]:
         finally:
             scripted.close()
             soap.close()
+            servlets.close()
 
 
 URGENT = {1: ("1", "1"), 2: ("1", "2"), 3: ("2", "2"), 4: ("2", "3"), 5: ("3", "3")}

@@ -240,11 +240,11 @@ class Application:
             if answered is not None:
                 return answered
         bodiless = exchange.request.sent_method in _BODILESS and not _is_async(found.route)
-        if bodiless and not found.route.one_write:
+        if bodiless and not found.route.one_write and found.route.lane is None:
             return await self._lane.run(self._at_once, exchange, found.route)
         await self._admit_promptly(exchange, found.route.access)
         if bodiless:
-            check_csrf(exchange.request, page=found.route.page)
+            check_csrf(exchange.request, page=found.route.page or found.route.form_token)
             return await self._handled(exchange, found.route)
         return await self._with_body(exchange, found.route, receive)
 
@@ -283,7 +283,7 @@ class Application:
         else:
             limit = _body_limit(exchange.request, route)
             exchange.take(body=await _read_body(exchange.request, receive, limit))
-        check_csrf(exchange.request, page=route.page)
+        check_csrf(exchange.request, page=route.page or route.form_token)
         if route.at_once and (answered := route.at_once(exchange.request)) is not None:
             return answered
         if _is_async(route):
@@ -309,7 +309,7 @@ class Application:
     def _at_once(self, exchange: _Exchange, route: Route) -> Response:
         """Do everything in one thread, for requests without a body."""
         self._admit(exchange, route.access)
-        check_csrf(exchange.request, page=route.page)
+        check_csrf(exchange.request, page=route.page or route.form_token)
         return cast(Response, route.handler(exchange.request))
 
     def _challenge(self, exchange: _Exchange) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from midspan.api.acting import proved
 from midspan.api.apikeys import ApiKeys
@@ -157,13 +157,22 @@ def check_csrf(request: Request, *, page: bool) -> None:
     """
     if request.method in _SAFE and request.sent_method in _SAFE:
         return
+    refuse_forged(request, lambda: request.form().get(FORM_TOKEN, "") if page else "")
+
+
+def refuse_forged(request: Request, hidden: Callable[[], str]) -> None:
+    """Refuse what the user's browser may have been made to send, whatever its method.
+
+    ``hidden`` returns the token that came otherwise than in X-UserToken.
+
+    Raises:
+        NotAuthorized, CsrfTokenMissing: as for ``check_csrf``.
+    """
     if request.identity.scheme in _SENT_BY_BROWSERS and not trusted(request):
         refuse_other_sites(request)
     if request.identity.scheme != "session":
         return
-    sent = request.headers.get("x-usertoken", "")
-    if page and not sent:
-        sent = request.form().get(FORM_TOKEN, "")
+    sent = request.headers.get("x-usertoken", "") or hidden()
     if not hmac.compare_digest(sent.encode(), request.identity.csrf.encode()):
         raise CsrfTokenMissing(sent, request.identity.csrf)
 

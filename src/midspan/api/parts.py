@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from midspan.api.forms import DisplayRules
     from midspan.api.request import Identity, Request
     from midspan.api.router import Route
+    from midspan.api.servlets import Servlets
     from midspan.api.soap.scripted import ScriptedSoap
 
 
@@ -75,6 +76,8 @@ class ApiParts:
     """Takes many rows of a staging table in as an import set of their own."""
     scripted_soap: ScriptedSoap | None = None
     """Runs the scripts of SOAP services; without it they cannot be called."""
+    servlets: Servlets | None = None
+    """Runs processors that are scripts; without it they do not answer."""
     display_rules: DisplayRules | None = None
     """Runs display rules before the page of a record is shown; None: there are none."""
     door: Door = field(default_factory=Door)

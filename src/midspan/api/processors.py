@@ -1,6 +1,7 @@
 """What ``/{table}.do`` is asked for by a word of its query: WSDL, SOAP, CSV, JSONv2 and others.
 
 Source: ``spec/soap.md`` 1, ``spec/rest-api.md`` 7.7 and 7.8. The order of words does not matter.
+Where none of them is there, a processor that is a script may answer: see ``servlets``.
 """
 
 from __future__ import annotations
@@ -25,9 +26,12 @@ from midspan.api.description import (
 from midspan.api.errors import UnknownPage
 from midspan.api.exports.endpoint import XLSX
 from midspan.api.jsonv2 import jsonv2_answer
+from midspan.api.lane import Lane
 from midspan.api.request import Request
 from midspan.api.response import Response
 from midspan.api.router import Route, SignedIn
+from midspan.api.servlets import lane_of as servlet_lane
+from midspan.api.servlets import processor_of
 from midspan.api.soap.endpoint import soap_answer, soap_get_at_once
 from midspan.api.soap.scripted import lane_of
 from midspan.api.soap.wsdl import schema_answer, wsdl_answer
@@ -61,6 +65,7 @@ def processor_routes() -> tuple[Route, ...]:
             path=_PATH,
             handler=show,
             access=SignedIn(),
+            lane=servlet_lane,
             description=_SHOW,
         ),
         Route(
@@ -70,7 +75,8 @@ def processor_routes() -> tuple[Route, ...]:
             handler=carry_out,
             at_once=carry_out_at_once,
             access=SignedIn(),
-            lane=lane_of,
+            lane=_lane_of,
+            form_token=True,
             description=_CALL,
         ),
     )
@@ -175,11 +181,19 @@ def carry_out(request: Request) -> Response:
 
 
 def _answered(request: Request, processors: Mapping[str, _Processor]) -> Response:
-    for word, _ in request.query:
+    scripted, servlets = processor_of(request), request.parts.servlets
+    own = request.arguments["table"] not in request.snapshot.dictionary
+    for word, _ in request.query if scripted is None or not own else ():
         processor = processors.get(word.lower())
         if processor is not None:
             return processor(request)
-    raise UnknownPage
+    if scripted is None or servlets is None:
+        raise UnknownPage
+    return servlets.process(request, scripted)
+
+
+def _lane_of(request: Request) -> Lane | None:
+    return lane_of(request) or servlet_lane(request)
 
 
 def carry_out_at_once(request: Request) -> Response | None:

@@ -93,6 +93,8 @@ class Route:
     access: Access
     page: bool = False
     """For people: errors as HTML, and whoever is not signed in is sent to the form."""
+    form_token: bool = False
+    """The hidden field of a form stands for X-UserToken, as on a page."""
     max_body: int = MAX_BODY
     at_once: PromptHandler | None = None
     """Tried first, on the event loop, once a body is there. It must not wait for the network, a
@@ -102,7 +104,7 @@ class Route:
     """All its work is one write transaction, and nothing is waited for outside of it. Where only
     one can write at a time, such requests queue for one thread instead of for the lock."""
     lane: Callable[[Request], Lane | None] | None = None
-    """For requests with a body: names the threads that one belongs to; None: the usual ones."""
+    """Names the threads that a request belongs to; None: the usual ones."""
     stream_body: bool = False
     """The handler is a coroutine function and reads ``request.stream()`` itself."""
     cut_off: bool = False

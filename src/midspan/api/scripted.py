@@ -168,7 +168,9 @@ class ScriptedRest:
             raise NotAuthorized("User Not Authorized", detail="Failed API level ACL Validation")
 
 
-def scripted_request(request: Request, path_params: Mapping[str, str]) -> RestRequest:
+def scripted_request(
+    request: Request, path_params: Mapping[str, str], *, target: str | None = None
+) -> RestRequest:
     """Return what the script may read of a request."""
     pairs = list(request.query)
     kind = _media_of(request.headers.get("content-type", ""))
@@ -190,6 +192,8 @@ def scripted_request(request: Request, path_params: Mapping[str, str]) -> RestRe
         accept=tuple(name for name, _ in _accepted(request.headers.get("accept", ""))),
         content_type=kind,
         body=request.body,
+        method=request.sent_method or request.method,
+        target=target,
     )
 
 
@@ -257,19 +261,41 @@ def _media_of(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-def _response(reply: RestReply, media: Media) -> Response:
-    headers = {
+def reply_response(reply: RestReply, kind: str) -> Response:
+    """Return what a script wrote, as it is; ``kind`` is its type where the script names none."""
+    headers = _sent_headers(reply)
+    if reply.error is not None:
+        return _error(reply.status, *reply.error, JSON, headers)
+    kind = _kind_of(reply) or kind
+    if kind.startswith(("text/", "application/json")) and "charset" not in kind.lower():
+        kind = f"{kind};charset=UTF-8"
+    if not reply.stream or reply.status in _BODILESS:
+        return Response(reply.status, b"", "", headers)
+    return Response(reply.status, reply.stream, kind, headers)
+
+
+def _sent_headers(reply: RestReply) -> dict[str, str]:
+    return {
         name: value
         for name, value in reply.headers.items()
         if _HEADER.fullmatch(name) and name.lower() not in _OWN_HEADERS
     }
+
+
+def _kind_of(reply: RestReply) -> str:
+    """Return the content type that a script set, by the method for it or as a header."""
+    return reply.content_type or next(
+        (value for name, value in reply.headers.items() if name.lower() == "content-type"), ""
+    )
+
+
+def _response(reply: RestReply, media: Media) -> Response:
+    headers = _sent_headers(reply)
     if reply.status in _BODILESS:
         return Response(reply.status, b"", "", headers)
     if reply.error is not None:
         return _error(reply.status, *reply.error, media, headers)
-    kind = reply.content_type or next(
-        (value for name, value in reply.headers.items() if name.lower() == "content-type"), ""
-    )
+    kind = _kind_of(reply)
     if reply.stream is not None:
         if not kind and reply.stream:
             kind = media.header

@@ -40,6 +40,8 @@ class Include(Struct, frozen=True):
     text: str
     table: str = _INCLUDES
     """The table of its record."""
+    callable: bool = False
+    """Whether clients may call it."""
 
     @property
     def api_name(self) -> str:
@@ -76,8 +78,15 @@ def load_includes(transaction: Transaction, dictionary: Dictionary) -> IncludeIn
     sql = Statements("midspan.scripting", "includes", transaction.dialect)
     active = (transaction.dialect.name != "sqlite" or 1,)
     by_name: dict[str, list[Include]] = {}
-    for sys_id, name, scope, access, text in transaction.rows(sql["includes"], active):
-        include = Include(sys_id, name or "", scope or GLOBAL, access == "public", text or "")
+    for sys_id, name, scope, access, text, called in transaction.rows(sql["includes"], active):
+        include = Include(
+            sys_id,
+            name or "",
+            scope or GLOBAL,
+            access == "public",
+            text or "",
+            callable=bool(called),
+        )
         by_name.setdefault(include.name, []).append(include)
     for include in _shared(transaction, dictionary, sql["shared"], active):
         by_name.setdefault(include.name, []).append(include)

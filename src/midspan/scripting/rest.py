@@ -34,6 +34,9 @@ class RestRequest(Struct, frozen=True, kw_only=True):
     accept: tuple[str, ...] = ()
     content_type: str = ""
     body: bytes = b""
+    method: str = ""
+    target: str | None = None
+    """What the path names, where the script is one of the old style and sees it as ``g_target``."""
 
 
 class RestReply(Struct, frozen=True, kw_only=True):
@@ -82,7 +85,7 @@ class _Exchange:
 
     def _open(self) -> JsonValue:
         request = self._request
-        return {
+        sent: dict[str, JsonValue] = {
             "path_params": dict(request.path_params),
             "query_params": {name: list(texts) for name, texts in request.query_params.items()},
             "query_string": request.query_string,
@@ -91,7 +94,11 @@ class _Exchange:
             "headers": dict(request.headers),
             "accept": list(request.accept),
             "body": _body(request),
+            "method": request.method,
         }
+        if request.target is not None:
+            sent["target"] = request.target
+        return sent
 
     def _set_status(self, status: int) -> None:
         self.status = status
@@ -182,6 +189,17 @@ def serve(
                 raise
             return error_reply(thrown, exchange.headers)
     return exchange.reply(value)
+
+
+def ask(runner: ScriptRunner, script: Script, request: RestRequest, unit: Unit) -> JsonValue:
+    """Run a script for one request, and return its value; what it answers by itself is dropped.
+
+    Raises:
+        ScriptError: the script failed.
+        SandboxUnavailable: no worker was free in time.
+    """
+    with runner.session(unit) as session:
+        return session.run(script, calls=_Exchange(request, unit).calls())
 
 
 def marked_error(value: JsonValue) -> Mapping[str, Any] | None:

@@ -42,6 +42,7 @@ class AccessControls:
     def __init__(self, rules: Iterable[AccessRule] = ()) -> None:
         self._rules: dict[tuple[str, str], list[AccessRule]] = {}
         self.by_id: dict[str, AccessRule] = {}
+        self._callable: dict[tuple[str, str], list[str]] = {}
         self.scripted = False
         """Whether some rule has a script."""
         self.foreknown = False
@@ -53,6 +54,19 @@ class AccessControls:
                 self.foreknown = True
             if rule.kind == "record":
                 self._rules.setdefault((rule.name, rule.operation), []).append(rule)
+            elif rule.operation == "execute":
+                self._callable.setdefault((rule.kind, rule.name), []).append(rule.sys_id)
+
+    def executing(self, kind: str, names: Iterable[str]) -> list[str]:
+        """Return the ids of the ``execute`` rules of a kind, of the first name that has any.
+
+        Without one of its own the rule named ``*`` counts.
+        """
+        for name in (*names, "*"):
+            found = self._callable.get((kind, name))
+            if found:
+                return found
+        return []
 
     def deciding(self, names: Iterable[str], operation: str) -> list[AccessRule] | None:
         """Return the rules of the first name that has any, or None."""

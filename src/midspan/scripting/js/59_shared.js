@@ -17,5 +17,5 @@ const evaluateScript = typeof __engine === 'undefined' ? evaluateText : __engine
 Object.assign(shared, {
   host: __host, textOf, firstOf, isArray, describe, javaList, publish, escapeHtml, part, gs,
   sessionInfo, forgetSession, publicRecord, isRecord, isFieldObject, bytesOf, base64, bytesOfBase64, textOfBytes,
-  GlideRecord, evaluateScript, parseJson, toJsonText, HTML, notAvailable,
+  GlideRecord, evaluateScript, parseJson, toJsonText, HTML, notAvailable, STATE,
 });

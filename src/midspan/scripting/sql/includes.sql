@@ -1,5 +1,6 @@
 -- name: includes
-SELECT include.sys_id, include.name, scope.scope, include.access, include.script
+SELECT include.sys_id, include.name, scope.scope, include.access, include.script,
+    include.client_callable
 FROM sys_script_include include LEFT JOIN sys_scope scope ON scope.sys_id = include.sys_scope
 WHERE include.active = ? ORDER BY include.name, include.sys_id
 

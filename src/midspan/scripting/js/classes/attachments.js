@@ -1,14 +1,18 @@
 // GlideSysAttachment, GlideSysAttachmentInputStream, GlideTextReader.
 (function (shared) {
 'use strict';
-const { Array, WeakMap, Error, Int8Array, ArrayBuffer } = shared.intrinsics;
+const { Array, Object, WeakMap, Error, Int8Array, ArrayBuffer } = shared.intrinsics;
 const { host, textOf, javaList, isArray, isRecord, GlideRecord, publicRecord } = shared;
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
 const streams = new WeakMap();
 
 // A stream is the id of a file: its bytes stay in the instance until somebody reads them.
 class GlideScriptableInputStream {
-  constructor(id) { streams.set(this, textOf(id)); }
+  constructor(id) {
+    streams.set(this, textOf(id));
+    // So that an answer takes it unread.
+    Object.defineProperty(this, shared.STATE, { value: { stream: { kind: 'attachment', id: textOf(id) } } });
+  }
   close() { return undefined; }
   toString() { return 'GlideScriptableInputStream'; }
 }
@@ -24,7 +28,10 @@ class GlideTextReader {
   #lines;
   #at = 0;
   constructor(stream) {
-    const text = host('attachment.read', [streamId(stream), 'text']) ?? '';
+    const source = streams.has(stream) ? undefined : stream?.[shared.STATE]?.stream;
+    const text = source === undefined
+      ? host('attachment.read', [streamId(stream), 'text']) ?? ''
+      : host('stream.text', [source]);
     this.#lines = text.split(/\r\n|\r|\n/);
     if (this.#lines[this.#lines.length - 1] === '') this.#lines.pop();
   }
