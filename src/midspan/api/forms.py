@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from msgspec import Struct
+
 from midspan.api.viewer import Viewer
 from midspan.formats import JsonValue
 from midspan.records import Record, RecordTransaction
 from midspan.rules import MESSAGES
+
+
+class Displayed(Struct, frozen=True):
+    """A record as its page shows it."""
+
+    row: Mapping[str, object]
+    messages: tuple[str, ...] = ()
+    scratchpad: Mapping[str, JsonValue] = {}
+    """What rules left in ``g_scratchpad`` for the page; values that are JSON, no functions."""
 
 
 class DisplayRules(Protocol):
@@ -23,23 +34,23 @@ class DisplayRules(Protocol):
 
 def as_displayed(
     rules: DisplayRules | None, viewer: Viewer, table: str, row: Mapping[str, object]
-) -> tuple[dict[str, object], list[str]]:
-    """Return a row as display rules leave it, and the messages that they add.
+) -> Displayed:
+    """Return a row as display rules leave it, with the messages and the data that they add.
 
-    ``row`` has for each readable field value and display value; what is not in it stays away. The
-    scratchpad is for scripts of clients, which a page has none of.
+    ``row`` has for each readable field value and display value; what is not in it stays away.
     """
     transaction, sys_id = viewer.transaction, _value(row.get("sys_id"))
     record = transaction.load(table, (sys_id,)).get(sys_id)
     if rules is None or record is None:
-        return dict(row), []
-    values, _ = rules.display(record, transaction)
+        return Displayed(row)
+    values, scratchpad = rules.display(record, transaction)
     changed = {
         name: {"value": text, "display_value": _shown(viewer, table, name, text)}
         for name, text in values.items()
         if name in row
     }
-    return {**row, **changed}, list(transaction.locals.get(MESSAGES, ()))
+    messages = tuple(transaction.locals.get(MESSAGES, ()))
+    return Displayed({**row, **changed}, messages, scratchpad)
 
 
 def _shown(viewer: Viewer, table: str, name: str, text: str) -> str:

@@ -10,6 +10,7 @@ from midspan.api.authentication import FORM_TOKEN
 from midspan.api.frame import PAGE_HEADERS, framed
 from midspan.api.request import Request
 from midspan.api.response import HTML, Response
+from midspan.formats import lenient_json
 from midspan.records import Record
 
 LONG = 300
@@ -54,6 +55,18 @@ def long_text(text: str) -> str:
         return f"<span class=long>{escape(text)}</span>" if len(text) > WIDE else escape(text)
     start = escape(" ".join(text[:WIDE].split()))
     return f"<details><summary>{start} …</summary><pre>{escape(text)}</pre></details>"
+
+
+def data(name: str, value: object) -> str:
+    """Return a value as JSON that no browser runs, in an element with this id.
+
+    >>> data("pad", {"a": "</script>"})
+    '<script type="application/json" id="pad">{"a":"\\\\u003c/script\\\\u003e"}</script>'
+    """
+    text = lenient_json.dumps(value).decode()
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return f'<script type="application/json" id="{escape(name)}">{text}</script>'
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> str:

@@ -130,7 +130,8 @@ _RECORD = Description(
 def show_record(request: Request) -> Response:
     """Show every readable field of a record with its label and display value.
 
-    It is the form of a record here, so display rules run before it is shown.
+    It is the form of a record here, so display rules run before it is shown. What they leave in
+    ``g_scratchpad`` is the JSON of the element with this id.
     """
     table = open_table(request.snapshot, request.arguments["table"])
     sys_id = request.arguments["sys_id"]
@@ -144,7 +145,8 @@ def show_record(request: Request) -> Response:
         if cls is not table:
             row = read_record(request, transaction, view, sys_id)
         viewer = Viewer(request, transaction)
-        row, messages = as_displayed(request.parts.display_rules, viewer, cls.name, row)
+        displayed = as_displayed(request.parts.display_rules, viewer, cls.name, row)
+        row = dict(displayed.row)
         title = viewer.title(cls, {name: _shown(cell) for name, cell in row.items()})
         lines = [
             (column.field.label, _cell(viewer, cls, column, row))
@@ -154,12 +156,13 @@ def show_record(request: Request) -> Response:
     return html.page(
         request,
         title if title.startswith(cls.label) else f"{cls.label} {title}",
-        "".join(map(html.paragraph, messages)),
+        "".join(map(html.paragraph, displayed.messages)),
         f"<p>{html.link(html.nav_path(cls.name), f'All {cls.plural.lower()}')}</p>",
         html.facts(lines),
         related(
             request.snapshot.dictionary.ancestors(cls.name), sys_id, partial(_belonging, request)
         ),
+        html.data("g_scratchpad", displayed.scratchpad) if displayed.scratchpad else "",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import timedelta
 from typing import Any
@@ -165,6 +166,8 @@ def test_display_rules_run_before_the_page_of_a_record(site: Any) -> None:
         "gs.addInfoMessage('Look <twice>'); current.state = 3; current.assigned_to = '';"
         "current.opened_by = '6816f79cc0a8016401c5a33be04be441'; "
         "current.description = 'nobody <else>';"
+        "g_scratchpad.open = '</script><b>'; g_scratchpad.n = [1];"
+        "g_scratchpad.of = current.number;"
     )
     rule = {"collection": "task", "name": "Shown", "when": "before_display", "advanced": "true"}
     made = make(site, "sys_script", {**rule, "script": script})
@@ -176,9 +179,14 @@ def test_display_rules_run_before_the_page_of_a_record(site: Any) -> None:
     assert "nobody &lt;else&gt;" in page
     assert "System Administrator" in page
     assert row["description"] == ""
+    data = re.search(r'<script type="application/json" id="g_scratchpad">(.*?)</script>', page)
+    assert data is not None
+    shown = {"open": "</script><b>", "of": row["number"], "n": [1]}
+    assert json.loads(data[1]) == shown
     plain = site.send("GET", f"/nav/task/{USER}", user="admin").text
     assert "nobody" not in plain
     assert "twice" not in plain
+    assert "g_scratchpad" not in plain
 
 
 def test_a_list_page_links_to_its_records(site: Any) -> None:

@@ -193,7 +193,8 @@ def test_a_processor_answers_what_its_script_writes(acme: Acme) -> None:
           g_response.setHeader('X-Own', g_target + ' ' + g_request.getMethod());
           g_response.setStatus(201);
           g_processor.writeOutput('text/csv', g_request.getParameterNames().join() + ';');
-          g_processor.writeOutput('text/csv', g_request.getParameter('who') + g_request.getParameter('no'));
+          var who = g_request.getParameter('who') + g_request.getParameter('no');
+          g_processor.writeOutput('text/csv', who);
         })(g_request, g_response, g_processor);""",
     )
     answer = acme.ask("/hello.do?who=Ann&b=1")
@@ -231,7 +232,7 @@ def test_a_processor_sends_a_file_unread(acme: Acme) -> None:
     processor(
         acme,
         "file",
-        f"""var gr = new GlideRecord('incident'); gr.get('{task}'); var sa = new GlideSysAttachment();
+        f"""var gr = new GlideRecord('incident'), sa = new GlideSysAttachment(); gr.get('{task}');
         var id = sa.write(gr, 'f.txt', 'text/plain', 'grün');
         g_response.setContentType('application/octet-stream');
         g_response.addHeader('Content-Disposition', 'attachment;filename=f.txt');
