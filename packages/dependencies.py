@@ -18,6 +18,7 @@ THIRD_PARTY = [
     "joserfc>=1.4",
     "lxml>=6",
     "msgspec>=0.20",
+    "openpyxl>=3.1",
     "orjson>=3.11",
     "psycopg[binary,pool]>=3.2",
     "python-multipart>=0.0.20",

@@ -15,6 +15,7 @@ from midspan.sandbox import JsonValue, Limits, Script, ScriptError
 from midspan.scripting.runner import ScriptRunner
 from midspan.scripting.streams import stream_pieces, stream_text
 from midspan.scripting.unit import Unit
+from midspan.scripting.workbookcalls import WorkbookCalls
 
 MAX_STREAM = 256 * 1024 * 1024
 """Bytes that a script may write to its answer."""
@@ -81,6 +82,7 @@ class _Exchange:
             "rest.write": self._write,
             "rest.copy": self._copy,
             "stream.text": self._text,
+            **WorkbookCalls(self._unit, self._request.body).calls(),
         }
 
     def _open(self) -> JsonValue:

@@ -19,6 +19,7 @@ from midspan.scripting.locale import SHORT_ZONES, locale_of, system_zone
 from midspan.scripting.parts import part_text
 from midspan.scripting.unit import Unit
 from midspan.scripting.usercalls import UserCalls
+from midspan.scripting.workbookcalls import WorkbookCalls
 
 _log = logging.getLogger("midspan.script")
 _LEVELS = {
@@ -63,6 +64,7 @@ class SystemCalls:
             "dates.zone": self.zone,
             **UserCalls(self._unit, self._lend).calls(),
             **AttachmentCalls(self._unit, self._lend).calls(),
+            **WorkbookCalls(self._unit).calls(),
             **CryptoCalls(self._unit, self._lend).calls(),
             **CredentialCalls(self._unit, self._lend).calls(),
         }

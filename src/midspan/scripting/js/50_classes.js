@@ -24,6 +24,7 @@ const families = {
   scheduletimes: ['GlideScheduleDateTime'],
   strings: ['GlideStringUtil', 'ArrayUtil', 'JSUtil', 'JSONParser'],
   users: ['GlideUser', 'GlideSession', 'GlideImpersonate'],
+  workbooks: ['GlideExcelParser'],
   xml: ['XMLDocument2', 'XMLDocument', 'XMLHelper', 'GlideXMLUtil'],
 };
 const loadedParts = create(null);

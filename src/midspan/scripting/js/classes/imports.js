@@ -132,8 +132,8 @@ function absent(name) {
   return function () { throw notAvailable(`sn_impex.${name}`); };
 }
 
-const sn_impex = { CSVParser };
-for (const name of ['GlideExcelParser', 'GlideImportSetTable', 'GlideImportSetTransformMap', 'RTETransformer']) {
+const sn_impex = { CSVParser, GlideExcelParser: shared.part('workbooks').GlideExcelParser };
+for (const name of ['GlideImportSetTable', 'GlideImportSetTransformMap', 'RTETransformer']) {
   sn_impex[name] = absent(name);
 }
 
