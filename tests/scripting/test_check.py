@@ -197,3 +197,8 @@ def test_scripts_of_an_update_set_are_checked(
     (tmp_path / "broken.xml").write_text("<unload><sys_script>")
     assert run(["script", "check", str(tmp_path / "broken.xml")]) != 0
     assert "broken.xml cannot be read" in capsys.readouterr().err
+    assert run(["script", "check", str(tmp_path), "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["files"] == 8
+    broken = [each for each in found["findings"] if each["file"] == "broken.xml"]
+    assert [each["kind"] for each in broken] == ["syntax"]

@@ -31,11 +31,13 @@ def check(
 ) -> None:
     """Find syntax errors and unknown API calls in scripts, without an instance; then status 1."""
     from midspan.cli.output import show_json
-    from midspan.scripting.check import Check, open_reader
+    from midspan.scripting.check import SYNTAX, Check, Finding, open_reader
 
-    scripts = _scripts(folder)
+    scripts, unread = _scripts(folder)
     with open_reader() as reader:
         report = Check(reader).run(scripts)
+    report.files += len(unread)
+    report.findings += [Finding(name, 1, 1, SYNTAX, why, "") for name, why in unread]
     if as_json:
         show_json(as_document(report))
     else:
@@ -44,23 +46,35 @@ def check(
         raise typer.Exit(status.FAILED)
 
 
-def _scripts(folder: Path) -> list[tuple[str, str]]:
-    """Return name and text of each script; one of a record is called ``FILE: TABLE NAME``.
+def _scripts(folder: Path) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Return name and text of each script, and which files of a folder cannot be read, and why.
+
+    One of a record is called ``FILE: TABLE NAME``.
 
     Raises:
-        InvalidRequest: there is none, or a file cannot be read.
+        InvalidRequest: there is none, or the only file cannot be read.
     """
     found: dict[str, str] = {}
+    unread: list[tuple[str, str]] = []
     for name, path in script_files(folder):
-        if path.suffix.lower() != ".xml":
-            found[name] = _text(path)
-            continue
-        for script in _record_scripts(path):
-            title = f"{name}: {script.title}"
-            found[title if title not in found else f"{title} ({script.sys_id})"] = script.text
-    if not found:
+        try:
+            _add_scripts(found, name, path)
+        except InvalidRequest as error:
+            if folder.is_file():
+                raise
+            unread.append((name, error.detail or error.message))
+    if not found and not unread:
         raise InvalidRequest(f"There is no script in {folder}", hint=_HINT)
-    return list(found.items())
+    return list(found.items()), unread
+
+
+def _add_scripts(found: dict[str, str], name: str, path: Path) -> None:
+    if path.suffix.lower() != ".xml":
+        found[name] = _text(path)
+        return
+    for script in _record_scripts(path):
+        title = f"{name}: {script.title}"
+        found[title if title not in found else f"{title} ({script.sys_id})"] = script.text
 
 
 def _record_scripts(path: Path) -> list[RecordScript]:

@@ -21,7 +21,7 @@ _SECRET = re.compile(r"auth|cookie|token|secret|password|key|signature|credentia
 _TEXTS = ("text/", "application/json", "application/xml", "application/x-www-form-urlencoded")
 _MEMBER = re.compile(
     r"""((?:["'<&?]|^)[\w.:-]*(?:password|passwd|secret|token|api_?key|credential)[\w.:-]*"""
-    r"""(?:["']?\s*[:=]\s*["']?|>))([^"'&<\s]+)""",
+    r"""(?:["']?\s*[:=]\s*["']?|(?:\s[^<>]*)?>))([^"'&<\s]+)""",
     re.IGNORECASE,
 )
 
@@ -56,6 +56,8 @@ def shown_text(text: str) -> str:
     ('{"user": "a", "password": "***"}', 'a=1&api_key=***')
     >>> shown_text("<p><password>x1</password></p>")
     '<p><password>***</password></p>'
+    >>> shown_text('<w:Password Type="text#1">x1</w:Password>')
+    '<w:Password Type="text#1">***</w:Password>'
     """
     return _MEMBER.sub(r"\1***", redact(text))[:LONGEST_BODY]
 

@@ -77,7 +77,7 @@ def _rest(transaction: RecordTransaction, message: str, function: str) -> Defini
         content=one.get("content"),
         headers=tuple(headers.values()),
         parameters=tuple((each.get("name"), each.get("value")) for each in parameters),
-        escaped=tuple(each.get("name") for each in variables if each.get("type") == "xml_escaping"),
+        escaped=_escaped(variables),
         mid_server=_agent(transaction, one),
     )
 
@@ -92,6 +92,9 @@ def _soap(transaction: RecordTransaction, message: str, function: str) -> Defini
         f"soap_message={parent.sys_id}^",
         f"function of SOAP message {message!r}:",
     )
+    variables = transaction.find(
+        "sys_soap_message_parameters", f"soap_message_function={one.sys_id}^ORDERBYname"
+    )
     return Definition(
         table="sys_soap_message_function",
         record=one.sys_id,
@@ -99,6 +102,7 @@ def _soap(transaction: RecordTransaction, message: str, function: str) -> Defini
         method="POST",
         endpoint=one.get("soap_endpoint") or parent.get("soap_endpoint"),
         content=one.get("envelope"),
+        escaped=_escaped(variables),
         soap_action=one.get("soap_action"),
         mid_server=_agent(transaction, one),
     )
@@ -125,6 +129,10 @@ def _pairs(records: Iterable[Record]) -> dict[str, tuple[str, str]]:
         for each in records
         if each.get("name")
     }
+
+
+def _escaped(variables: Iterable[Record]) -> tuple[str, ...]:
+    return tuple(each.get("name") for each in variables if each.get("type") == "xml_escaping")
 
 
 def _agent(transaction: RecordTransaction, function: Record) -> str:

@@ -16,6 +16,7 @@ from midspan.outbound.deferred import DeferredMessages
 from midspan.outbound.definition import SOAP, find_definition
 from midspan.outbound.message import Asked, Replied
 from midspan.outbound.throughagent import AgentMessages
+from midspan.outbound.wssecurity import with_username_token
 from midspan.sandbox import JsonValue
 from midspan.scripting.streams import stream_pieces
 from midspan.scripting.unit import Unit
@@ -159,7 +160,7 @@ class MessageCalls:
         if kind and not typed:
             headers = (*headers, ("Content-Type", kind))
         if said.get("kind") == SOAP:
-            _check_envelope(content)
+            content = _envelope(content, _pair(said.get("token")), str(said.get("mid") or ""))
         milliseconds = said.get("timeout")
         return Asked(
             method=str(said["method"]).upper(),
@@ -242,7 +243,17 @@ def _redirects(value: Any) -> tuple[str, ...] | None:
     return None if value is None else tuple(str(each) for each in value)
 
 
-def _check_envelope(content: bytes) -> None:
+def _envelope(content: bytes, token: tuple[str, str] | None, mid: str) -> bytes:
+    """Return a SOAP body ready to leave, with the token of who sends it where one was set.
+
+    Raises:
+        InvalidRequest: it is not well-formed, or its token would lie in the queue of an agent.
+    """
+    if token is not None and mid:
+        raise InvalidRequest(
+            "A WS-Security token cannot go through a MID server",
+            hint="Its password would be readable in the queue: use setBasicAuth() there.",
+        )
     try:
         xml.parse(content)
     except MidspanError as error:
@@ -250,6 +261,7 @@ def _check_envelope(content: bytes) -> None:
             f"The SOAP envelope is not well-formed: {error.message}",
             hint="Values set with setStringParameter() are escaped, others are not.",
         ) from None
+    return content if token is None else with_username_token(content, *token)
 
 
 def _fault(content: bytes) -> str:

@@ -67,6 +67,7 @@ function saidOf(state) {
     url: state.source ?? messageUrl(state),
     headers: messageHeaders(state),
     body: messageBody(state),
+    token: state.token ?? null,
     message: known.record === undefined ? null : [known.table, known.record],
     authority: known.authority ?? null,
   };
@@ -196,7 +197,9 @@ class SOAPMessageV2 extends Message {
   }
   setSOAPAction(action) { this[STATE].action = textOf(action); }
   setFollowRedirect(follows) { this[STATE].redirects = follows ? null : []; }
-  setWSSecurity() { throw new Error('SOAPMessageV2.setWSSecurity() is not available'); }
+  setWSSecurityUsernameToken(user, password) { this[STATE].token = [textOf(user), textOf(password)]; }
+  setWSSecurity() { throw notAvailable('SOAPMessageV2.setWSSecurity'); }
+  setWSSecurityX509Token() { throw notAvailable('SOAPMessageV2.setWSSecurityX509Token'); }
 }
 
 const messageClasses = { RESTMessageV2, RESTResponseV2, SOAPMessageV2, SOAPResponseV2 };
