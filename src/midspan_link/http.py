@@ -262,7 +262,8 @@ class HttpClient:
         except TimeoutError:
             seconds = call.limits.total.total_seconds()
             raise PeerUnavailable(f"{_shown(call.url)} took longer than {seconds:g} s") from None
-        except httpx.HTTPError as error:
+        # A peer that refuses the certificate, or its absence, may say so after the handshake.
+        except (httpx.HTTPError, ssl.SSLError) as error:
             raise PeerUnavailable(
                 f"{_shown(call.url)} cannot be reached: {type(error).__name__} {error}".rstrip()
             ) from None

@@ -31,6 +31,8 @@ class Definition(Struct, frozen=True, kw_only=True):
     parameters: tuple[tuple[str, str], ...] = ()
     escaped: tuple[str, ...] = ()
     soap_action: str = ""
+    mutual: str = ""
+    """The protocol profile whose certificate its calls show; empty: none."""
     mid_server: str = ""
     """Name of the MID server that carries the calls."""
 
@@ -78,6 +80,7 @@ def _rest(transaction: RecordTransaction, message: str, function: str) -> Defini
         headers=tuple(headers.values()),
         parameters=tuple((each.get("name"), each.get("value")) for each in parameters),
         escaped=_escaped(variables),
+        mutual=_mutual(authority),
         mid_server=_agent(transaction, one),
     )
 
@@ -104,6 +107,7 @@ def _soap(transaction: RecordTransaction, message: str, function: str) -> Defini
         content=one.get("envelope"),
         escaped=_escaped(variables),
         soap_action=one.get("soap_action"),
+        mutual=_mutual(parent),
         mid_server=_agent(transaction, one),
     )
 
@@ -133,6 +137,22 @@ def _pairs(records: Iterable[Record]) -> dict[str, tuple[str, str]]:
 
 def _escaped(variables: Iterable[Record]) -> tuple[str, ...]:
     return tuple(each.get("name") for each in variables if each.get("type") == "xml_escaping")
+
+
+def _mutual(record: Record) -> str:
+    """Return the protocol profile that a message shows a certificate by.
+
+    Raises:
+        InvalidDefinition: it asks for one and names none.
+    """
+    if record.get("use_mutual_auth") != "true":
+        return ""
+    if not record.get("protocol_name"):
+        raise InvalidDefinition(
+            "The message uses mutual authentication and has no protocol profile",
+            hint="Set protocol_name, or clear use_mutual_auth.",
+        )
+    return record.get("protocol_name")
 
 
 def _agent(transaction: RecordTransaction, function: Record) -> str:

@@ -7,6 +7,7 @@ import contextlib
 import importlib
 import logging
 import re
+import ssl
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
@@ -119,6 +120,12 @@ class Outbound:
             fresh: HttpClient = http.HttpClient(EgressRules.parse(read_rules(rules)))
             self._client, self._rules = fresh, rules
         return self._client
+
+    def client_with(self, context: ssl.SSLContext) -> HttpClient:
+        """Return a client of its own for calls that show a certificate; whoever asks closes it."""
+        http = importlib.import_module("midspan_link.http")
+        made: HttpClient = http.HttpClient(self.rules(), verify=context)
+        return made
 
     def rules(self) -> EgressRules:
         """Return the egress rules of now."""

@@ -16,6 +16,7 @@ from midspan.kernel.errors import InvalidRequest
 from midspan.outbound import proof
 from midspan.outbound.call import CallSource
 from midspan.outbound.calldetail import BASIC, LEVELS, shown_text
+from midspan.outbound.clientkey import ClientKey, address_with, client_key, profile_named
 from midspan.outbound.connection import Connection
 from midspan.outbound.message import Asked, Replied
 from midspan.outbound.oauthclient import Tokens
@@ -24,7 +25,7 @@ from midspan.outbound.proof import Proof
 from midspan.outbound.transport import OutboundTransport
 from midspan.records import PROPERTIES, RecordTransaction
 from midspan_link.errors import LinkError
-from midspan_link.http import HttpCall, HttpLimits, HttpReply
+from midspan_link.http import HttpCall, HttpClient, HttpLimits, HttpReply
 from midspan_sdk import SdkError
 from midspan_sdk.version import __version__
 
@@ -53,6 +54,8 @@ class Prepared(Struct, frozen=True):
     source: CallSource
     level: str
     name: str
+    key: ClientKey | None = None
+    """The certificate that is shown to the endpoint."""
 
     def __repr__(self) -> str:
         """Show the name alone."""
@@ -75,8 +78,18 @@ class Messages:
             InvalidRequest: method or endpoint are missing or wrong.
             NotFound, InvalidDefinition: its credentials cannot be used.
         """
+        shown = None
+        if asked.mutual:
+            profile = profile_named(transaction, asked.mutual)
+            asked = structs.replace(asked, url=address_with(profile, asked.url))
+            shown = _shown(asked, client_key(transaction, profile))
         _check(asked)
         proven = _proof(transaction, asked)
+        if shown is not None and proven.grant is not None:
+            raise InvalidRequest(
+                "Mutual authentication goes with basic authentication, not with OAuth",
+                hint="Use a basic authentication profile, or clear use_mutual_auth.",
+            )
         setting = transaction.snapshot.part(PROPERTIES).get
         total = asked.timeout or _configured(setting(TIMEOUT, ""))
         total = total if longest is None else min(total, longest)
@@ -94,12 +107,13 @@ class Messages:
                 connect=min(total, HttpLimits().connect),
                 response_bytes=LARGEST_FILE if asked.for_file else LARGEST_TEXT,
             ),
-            redirects_to=asked.redirects_to,
+            # A certificate is shown to the endpoint alone.
+            redirects_to=asked.redirects_to if shown is None else (),
         )
         level = asked.level if asked.level in LEVELS else BASIC
         if setting(OVERRIDE, "") == "true":
             level = setting(OVERRIDE_LEVEL, "") or BASIC
-        return Prepared(call, proven, CallSource(*asked.message), level, asked.message[0])
+        return Prepared(call, proven, CallSource(*asked.message), level, asked.message[0], shown)
 
     def send(self, prepared: Prepared, *, inside: bool = False) -> Replied:
         """Send a call and wait for its end.
@@ -120,7 +134,13 @@ class Messages:
 
     async def _sent(self, prepared: Prepared, *, inside: bool) -> Replied:
         call, grant = prepared.call, prepared.proof.grant
-        transport = self._transport(prepared.name, call.url, prepared.source, inside=inside)
+        own = None
+        if prepared.key is not None:
+            context = await asyncio.to_thread(prepared.key.context)
+            own = self._outbound.client_with(context)
+        transport = self._transport(
+            prepared.name, call.url, prepared.source, inside=inside, client=own
+        )
         try:
             if grant is None:
                 reply = await transport.exchange(call, "", prepared.level)
@@ -128,6 +148,9 @@ class Messages:
                 reply = await self._with_token(transport, prepared, inside=inside)
         except SdkError as error:
             return Replied(error=error.message, code=_code(error), url=call.url)
+        finally:
+            if own is not None:
+                await own.aclose()
         return Replied(
             status=reply.status,
             headers=reply.pairs,
@@ -158,12 +181,19 @@ class Messages:
         raise RuntimeError("unreachable")
 
     def _transport(
-        self, name: str, url: str, source: CallSource, *, inside: bool
+        self,
+        name: str,
+        url: str,
+        source: CallSource,
+        *,
+        inside: bool,
+        client: HttpClient | None = None,
     ) -> OutboundTransport:
         outbound = self._outbound
         keep = outbound.keep_later if inside else outbound.keep
+        carrier = outbound.client if client is None else lambda: client
         return OutboundTransport(
-            Connection(name=name, url=url), outbound.client, keep, outbound.clock, source
+            Connection(name=name, url=url), carrier, keep, outbound.clock, source
         )
 
 
@@ -183,11 +213,20 @@ def _check(asked: Asked) -> None:
             else "The message has no endpoint",
             hint="setEndpoint() takes a whole address such as https://example.com/orders.",
         )
-    if asked.mutual:
+
+
+def _shown(asked: Asked, key: ClientKey) -> ClientKey:
+    """Return the key, for an endpoint that can be shown one.
+
+    Raises:
+        InvalidRequest: it has no TLS.
+    """
+    if urlsplit(asked.url).scheme != "https":
         raise InvalidRequest(
-            f"Mutual authentication ({asked.mutual}) is not available for messages",
-            hint="Use basic authentication or an OAuth profile.",
+            f"Mutual authentication ({asked.mutual}) needs an https endpoint",
+            hint=f"The endpoint is {shown_text(asked.url)!r}.",
         )
+    return key
 
 
 def _proof(transaction: RecordTransaction, asked: Asked) -> Proof:

@@ -99,7 +99,9 @@ def _addresses(draft: Draft, transaction: RecordTransaction) -> str | None:
 
 
 def _certificate(draft: Draft, transaction: RecordTransaction) -> str | None:
-    """Fill in what the PEM text says."""
+    """Fill in what the PEM text says; a key store has a file instead."""
+    if draft.get("type") == "pkcs12_key_store":
+        return None
     try:
         known = read_certificate(draft.get("pem_certificate"))
     except ValueError as error:

@@ -149,6 +149,11 @@ class MessageCalls:
             raise InvalidRequest(
                 "The answer of a message through a MID server cannot be saved as an attachment"
             )
+        if asked.mutual:
+            raise InvalidRequest(
+                "Mutual authentication does not go through a MID server",
+                hint="Send the message directly, or without a protocol profile.",
+            )
         with self._unit.writing(enforce=False) as transaction:
             agent, correlator = str(said["mid"]), str(said.get("correlator") or "")
             return self._agents.enqueue(transaction, asked, agent, correlator)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -18,6 +19,8 @@ class Call:
         self.path = path
         self.headers = {name.lower(): value for name, value in headers}
         self.body = body
+        self.certificate: Mapping[str, Any] = {}
+        """What the caller showed, as ``SSLSocket.getpeercert`` has it."""
 
 
 class Peer:
@@ -65,8 +68,8 @@ class Peer:
 
 
 @contextmanager
-def listening() -> Iterator[Peer]:
-    """Yield a peer that answers until the end of the block."""
+def listening(context: ssl.SSLContext | None = None) -> Iterator[Peer]:
+    """Yield a peer that answers until the end of the block; with TLS where there is a context."""
     peer = Peer()
 
     class Handler(BaseHTTPRequestHandler):
@@ -75,6 +78,8 @@ def listening() -> Iterator[Peer]:
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             call = Call(self.command, self.path, list(self.headers.items()), body)
+            if isinstance(self.connection, ssl.SSLSocket):
+                call.certificate = self.connection.getpeercert() or {}
             peer.calls.append(call)
             status, fields, content = peer.reply(call)
             self.send_response(status)
@@ -97,7 +102,11 @@ def listening() -> Iterator[Peer]:
             """A caller that gave up is no news."""
 
     server = Server(("127.0.0.1", 0), Handler)
-    peer.url = f"http://127.0.0.1:{server.server_port}"
+    scheme = "http"
+    if context is not None:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        scheme = "https"
+    peer.url = f"{scheme}://127.0.0.1:{server.server_port}"
     peer.elsewhere = f"http://localhost:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()

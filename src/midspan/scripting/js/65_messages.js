@@ -19,6 +19,7 @@ function openMessage(kind, name, method) {
     basic: null,
     profile: null,
     mid: known.mid_server ?? '',
+    mutual: known.mutual ?? '',
     action: known.soap_action ?? '',
     redirects: kind === 'soap' ? [] : null,
     leaves: false,
