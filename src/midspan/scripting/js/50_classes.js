@@ -9,6 +9,7 @@ const families = {
     'GlideDigest', 'GlideChecksum', 'GlideEncrypter', 'CertificateEncryption',
     'GlideCertificateEncryption', 'GlideSecureRandomUtil',
   ],
+  criteria: ['sn_uc', 'GlideCacheManager'],
   dates: ['GlideDateTime', 'GlideDate', 'GlideTime', 'GlideDuration'],
   flows: ['sn_fd'],
   imports: [
