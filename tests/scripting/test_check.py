@@ -200,5 +200,5 @@ def test_scripts_of_an_update_set_are_checked(
     assert run(["script", "check", str(tmp_path), "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert found["files"] == 8
-    broken = [each for each in found["findings"] if each["file"] == "broken.xml"]
-    assert [each["kind"] for each in broken] == ["syntax"]
+    unreadable = [each for each in found["findings"] if each["file"] == "broken.xml"]
+    assert [each["kind"] for each in unreadable] == ["syntax"]

@@ -336,7 +336,10 @@ def test_a_peer_that_does_not_answer_in_time(peer: Peer, ask: Ask) -> None:
         ("rm.setEndpoint('<url>');", "no HTTP method"),
         ("rm.setEndpoint('<url>'); rm.setHttpMethod('trace');", "TRACE"),
         ("rm.setEndpoint('file:///etc/passwd'); rm.setHttpMethod('get');", "http or https"),
-        ("rm.setEndpoint('<url>'); rm.setHttpMethod('get'); rm.setMutualAuth('m');", "no protocol profile"),
+        (
+            "rm.setEndpoint('<url>'); rm.setHttpMethod('get'); rm.setMutualAuth('m');",
+            "no protocol profile",
+        ),
         (
             "rm.setEndpoint('<url>'); rm.setHttpMethod('get'); rm.setMIDServer('m');",
             "no MID server",
