@@ -10,6 +10,7 @@ import inspect
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from functools import partial
 from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
@@ -46,6 +47,7 @@ from midspan.api.request import (
 from midspan.api.response import Response, redirect
 from midspan.api.router import Access, PromptHandler, Route, Router, SignedIn, normal_path
 from midspan.api.sessions import PASS_SCHEME, Sessions, session_cookie
+from midspan.api.soap.turns import SoapTurns
 from midspan.api.surfaces import routes
 from midspan.api.tinyurl import expanded
 from midspan.api.tokens import Tokens
@@ -115,7 +117,7 @@ class Application:
         self.sessions = Sessions(parts.records, parts.clock, parts.ids)
         self.tokens = Tokens(parts.records, parts.clock, parts.ids)
         own = (
-            *routes(self.sessions, self.tokens),
+            *routes(self.sessions, self.tokens, SoapTurns(self.sessions, parts)),
             *BatchApi(self).routes(),
             *OpenApi(lambda: self.router.routes()).routes(),
         )
@@ -284,6 +286,9 @@ class Application:
             limit = _body_limit(exchange.request, route)
             exchange.take(body=await _read_body(exchange.request, receive, limit))
         check_csrf(exchange.request, page=route.page or route.form_token)
+        if route.turnstile is not None:
+            handled = partial(self._handled, exchange, route)
+            return await route.turnstile.take(exchange.request, route.at_once, handled)
         if route.at_once and (answered := route.at_once(exchange.request)) is not None:
             return answered
         if _is_async(route):
@@ -365,7 +370,12 @@ class Application:
             extra |= limit_headers(request.limit)
         # A token or key that ends must not leave a session behind; a password may.
         cookies = response.cookies
-        if known and request.identity.scheme == PASS_SCHEME and not cookie_of(request):
+        if (
+            known
+            and request.identity.scheme == PASS_SCHEME
+            and not cookies
+            and not cookie_of(request)
+        ):
             token = self.sessions.pass_for(request.actor)
             cookies = (*cookies, session_cookie(token, secure=request.by_https))
         return Response(

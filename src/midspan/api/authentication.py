@@ -187,14 +187,14 @@ def refuse_other_sites(request: Request) -> None:
         raise NotAuthorized("User Not Authorized", detail="The request came from another site")
 
 
-def cookie_of(request: Request) -> str:
-    """Return the value of the session cookie, or ``''``."""
+def cookie_of(request: Request, wanted: str = COOKIE) -> str:
+    """Return the value of a cookie, that of the session if no other is wanted, or ``''``."""
     sent = request.headers.get("cookie")
     if not sent:
         return ""
     for part in sent.split(";"):
         name, _, value = part.strip().partition("=")
-        if name == COOKIE:
+        if name == wanted:
             return value.strip('"')
     return ""
 

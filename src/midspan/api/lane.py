@@ -25,6 +25,15 @@ LONG = 0.020
 """Seconds after which a group takes no further write, and of a write that counts as slow."""
 
 
+class TooManyWaiting(Unavailable):
+    """All threads are busy, and as many requests as may wait for one do."""
+
+    code = "MS641"
+
+    def __init__(self) -> None:
+        super().__init__("Too many requests are waiting", hint="Try again in a moment.")
+
+
 class Lane:
     """A bounded number of threads and of requests that wait for one."""
 
@@ -42,10 +51,10 @@ class Lane:
         """Run ``function`` in a thread, with the caller's context variables.
 
         Raises:
-            Unavailable: too many wait already.
+            TooManyWaiting: too many wait already.
         """
         if self._busy >= self._limit:
-            raise Unavailable("Too many requests are waiting", hint="Try again in a moment.")
+            raise TooManyWaiting
         self._busy += 1
         try:
             return await self._run(partial(function, *args, **named), args)

@@ -29,7 +29,7 @@ from midspan.api.jsonv2 import jsonv2_answer
 from midspan.api.lane import Lane
 from midspan.api.request import Request
 from midspan.api.response import Response
-from midspan.api.router import Route, SignedIn
+from midspan.api.router import Route, SignedIn, Turnstile
 from midspan.api.servlets import lane_of as servlet_lane
 from midspan.api.servlets import processor_of
 from midspan.api.soap.endpoint import soap_answer, soap_get_at_once
@@ -56,8 +56,11 @@ _CALLED: Mapping[str, _Processor] = {
 """What answers POST."""
 
 
-def processor_routes() -> tuple[Route, ...]:
-    """Return the routes of what a table offers beside the REST interfaces."""
+def processor_routes(turns: Turnstile) -> tuple[Route, ...]:
+    """Return the routes of what a table offers beside the REST interfaces.
+
+    ``turns`` decides when a SOAP call is carried out.
+    """
     return (
         Route(
             name="processor.show",
@@ -74,6 +77,7 @@ def processor_routes() -> tuple[Route, ...]:
             path=_PATH,
             handler=carry_out,
             at_once=carry_out_at_once,
+            turnstile=turns,
             access=SignedIn(),
             lane=_lane_of,
             form_token=True,
@@ -137,6 +141,7 @@ _CALL = Description(
     parameters=(
         _TABLE,
         query("SOAP", "Says that the body is a SOAP envelope."),
+        query("redirectSupported", "SOAP, true: 307 is followed where a call takes long.", FLAG),
         query("allow_empty_value", "SOAP, true: empty elements empty their fields."),
         query("hierarchical", "SOAP, true: elements inside an insert are records of its own."),
         _JSON,
@@ -156,7 +161,9 @@ _CALL = Description(
             (_TEXT_XML, JSON),
             ("X-Midspan-Warning",),
         ),
-        500: Answer("A SOAP fault.", TEXT, (_TEXT_XML,)),
+        202: Answer("SOAP: too many calls of the session wait.", TEXT, ("text/plain",)),
+        307: Answer("SOAP: send it again, with the cookies.", None, (), ("Location",)),
+        **dict.fromkeys((408, 429, 500), Answer("A SOAP fault.", TEXT, (_TEXT_XML,))),
         **dict.fromkeys((400, 403, 404, 415), _REFUSED),
     },
 )

@@ -33,7 +33,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 from urllib.parse import unquote_to_bytes
 
 from midspan.api.description import Description
@@ -82,6 +82,23 @@ Handler: TypeAlias = Callable[[Request], Response | Awaitable[Response]]
 PromptHandler: TypeAlias = Callable[[Request], Response | None]
 
 
+class Turnstile(Protocol):
+    """Lets requests of a route through, each when it may."""
+
+    async def take(
+        self,
+        request: Request,
+        prompt: PromptHandler | None,
+        work: Callable[[], Awaitable[Response]],
+    ) -> Response:
+        """Answer by ``prompt``, on the event loop, or by ``work``, which goes into a thread.
+
+        Raises:
+            MidspanError: they do.
+        """
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Route:
     """A path, what may be done with it, by whom, and who does it."""
@@ -105,6 +122,8 @@ class Route:
     one can write at a time, such requests queue for one thread instead of for the lock."""
     lane: Callable[[Request], Lane | None] | None = None
     """Names the threads that a request belongs to; None: the usual ones."""
+    turnstile: Turnstile | None = None
+    """For requests with a body: decides when one is carried out."""
     stream_body: bool = False
     """The handler is a coroutine function and reads ``request.stream()`` itself."""
     cut_off: bool = False

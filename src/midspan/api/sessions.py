@@ -5,7 +5,8 @@ write: the sealed name of its user, and a number of its own. Only when such a co
 alone it becomes a row, too, on whichever node it arrives. Rows hold a hash of the cookie; a row
 that was ended stays until the cookie would have expired, so that the cookie cannot come to life
 again. Row and cookie keep the user's stamp of that time: a new password or a lock changes it, and
-ends every session before it.
+ends every session before it. A pass may say that it is the first of its session: nobody signs in
+with that one, the next answer brings another of the same number.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ IDLE = timedelta(minutes=30)
 _NOTED_EVERY = timedelta(minutes=5)
 _SEALED_FOR = timedelta(seconds=1)
 _MOST_SEALS = 256
+_FIRST = "~"
+"""Begins the number of the first pass of a session that is to be exchanged."""
 _PLACE = "sys_session:cookie:token"
 _TABLE = "sys_session"
 PASS_SCHEME = "basic"  # noqa: S105 - the name of a scheme
@@ -60,6 +63,16 @@ class _Seal(Struct, frozen=True):
         return f"{self.sealed}.{number}.{_proof(self.key, number)}"
 
 
+class _Pass(Struct, frozen=True):
+    """What a pass says."""
+
+    user: str
+    number: str
+    stamp: str
+    idle: int
+    """Seconds."""
+
+
 class Sessions:
     """Starts, finds and ends sessions."""
 
@@ -67,17 +80,29 @@ class Sessions:
         self._records = records
         self._clock = clock
         self._ids = ids
-        self._seals: dict[tuple[str, str, int], _Seal] = {}
+        self._seals: dict[tuple[str, str, int, timedelta], _Seal] = {}
 
     def start(self, actor: Actor) -> Session:
         """Start a session after a form login."""
         session = Session(self._ids.token(), actor.sys_id, self._csrf(), actor.stamp)
-        self._insert(session, self._clock.now() + IDLE)
+        self._insert(session)
         return session
 
-    def pass_for(self, actor: Actor) -> str:
-        """Return a cookie value for somebody who proved who he is; nothing is written."""
-        return self._seal(actor).pass_with(self._ids.token(18))
+    def pass_for(
+        self, actor: Actor, idle: timedelta = IDLE, *, number: str = "", first: bool = False
+    ) -> str:
+        """Return a cookie value for somebody who proved who he is; nothing is written.
+
+        It is good for ``idle`` after its last use. ``number`` is that of a pass before it; with
+        ``first`` nobody signs in with this one.
+        """
+        number = number or self._ids.token(18)
+        return self._seal(actor, idle).pass_with(f"{_FIRST if first else ''}{number}")
+
+    def is_good(self, token: str, actor: Actor) -> bool:
+        """Tell whether a cookie value is a pass of this user that was not used by itself yet."""
+        found = self._opened(token)
+        return found is not None and found.user == actor.sys_id and found.stamp == actor.stamp
 
     def find(self, token: str) -> Session | None:
         """Return the live session of a cookie value, or None."""
@@ -87,8 +112,9 @@ class Sessions:
         now = self._clock.now()
         if parse_datetime(row.get("expires")) <= now:
             return None
-        if now - parse_datetime(row.get("last_used")) > _NOTED_EVERY:
-            self._note(row.sys_id, now, now + IDLE)
+        idle = timedelta(seconds=int(row.get("idle") or 0)) or IDLE
+        if now - parse_datetime(row.get("last_used")) > min(_NOTED_EVERY, idle / 6):
+            self._note(row.sys_id, now, now + idle)
         user, csrf = row.get("user"), row.get("csrf")
         return Session(token, user, csrf, row.get("stamp"), row.get("scheme"))
 
@@ -100,18 +126,19 @@ class Sessions:
             if row is not None:
                 self._note(row.sys_id, now, now)
 
-    def _seal(self, actor: Actor) -> _Seal:
+    def _seal(self, actor: Actor, idle: timedelta) -> _Seal:
         """Return what was sealed for the user in this very second, or seal it."""
         now, life = self._clock.now(), self._life()
-        known = self._seals.get((actor.sys_id, actor.stamp, life))
+        known = self._seals.get((actor.sys_id, actor.stamp, life, idle))
         if known is not None and known.made <= now < known.made + _SEALED_FOR:
             return known
-        key, expires = self._ids.token(), datetime_text(now + IDLE)
-        text = orjson.dumps([actor.sys_id, key, expires, actor.stamp, life]).decode()
+        key, expires = self._ids.token(), datetime_text(now + idle)
+        seconds = int(idle.total_seconds())
+        text = orjson.dumps([actor.sys_id, key, expires, actor.stamp, life, seconds]).decode()
         made = _Seal(now, self._records.keepers.vault.seal(text, _PLACE), key)
         if len(self._seals) >= _MOST_SEALS:
             self._seals.clear()
-        self._seals[actor.sys_id, actor.stamp, life] = made
+        self._seals[actor.sys_id, actor.stamp, life, idle] = made
         return made
 
     def _life(self) -> int:
@@ -127,27 +154,33 @@ class Sessions:
             return transaction.first(_TABLE, f"token_hash={_digest(token)}")
 
     def _from_pass(self, token: str) -> Session | None:
-        sealed, _, rest = token.partition(".")
-        number, _, proof = rest.partition(".")
+        found = self._opened(token)
+        if found is None or found.number.startswith(_FIRST):
+            return None
+        session = Session(token, found.user, self._csrf(), found.stamp, PASS_SCHEME)
         try:
-            text = self._records.keepers.vault.open(sealed, _PLACE)
-            user, key, expires, stamp, life = orjson.loads(text)
-        except (MidspanError, ValueError):
-            return None
-        if not hmac.compare_digest(proof.encode(), _proof(key, number).encode()):
-            return None
-        end = parse_datetime(expires)
-        if end <= self._clock.now() or life != self._life():
-            return None
-        session = Session(token, user, self._csrf(), stamp, PASS_SCHEME)
-        try:
-            self._insert(session, end)
+            self._insert(session, found.idle)
         except DuplicateKey:
             return self.find(token)
         return session
 
-    def _insert(self, session: Session, expires: datetime) -> None:
+    def _opened(self, token: str) -> _Pass | None:
+        """Return what a pass says; None for what is none, or is not good any more."""
+        sealed, number, proof = _pieces(token)
+        try:
+            text = self._records.keepers.vault.open(sealed, _PLACE)
+            user, key, expires, stamp, life, idle = orjson.loads(text)
+        except (MidspanError, ValueError):
+            return None
+        if not hmac.compare_digest(proof.encode(), _proof(key, number).encode()):
+            return None
+        if parse_datetime(expires) <= self._clock.now() or life != self._life():
+            return None
+        return _Pass(user, number, stamp, idle)
+
+    def _insert(self, session: Session, idle: int = 0) -> None:
         digest = _digest(session.token)
+        now = self._clock.now()
         row = {
             "sys_id": derived_id(_TABLE, digest),
             "token_hash": digest,
@@ -155,8 +188,9 @@ class Sessions:
             "csrf": session.csrf,
             "stamp": session.stamp,
             "scheme": session.scheme,
-            "expires": datetime_text(expires),
-            "last_used": datetime_text(self._clock.now()),
+            "idle": str(idle or ""),
+            "expires": datetime_text(now + (timedelta(seconds=idle) or IDLE)),
+            "last_used": datetime_text(now),
         }
         with self._records.write(SYSTEM, enforce=False) as transaction:
             transaction.engine_insert(_TABLE, [row])
@@ -176,9 +210,30 @@ def session_cookie(token: str, *, secure: bool) -> str:
     return f"{COOKIE}={token}; Path=/; HttpOnly; SameSite=Lax{'; Secure' if secure else ''}"
 
 
+def number_of(token: str) -> str:
+    """Return the number of what looks like a pass, the same for all of a session, else ``''``.
+
+    >>> number_of("sealed.~abc.proof"), number_of("sealed.abc.proof"), number_of("else")
+    ('abc', 'abc', '')
+    """
+    return _pieces(token)[1].removeprefix(_FIRST)
+
+
+def is_first(token: str) -> bool:
+    """Tell whether a cookie value looks like a pass that is to be exchanged."""
+    return _pieces(token)[1].startswith(_FIRST)
+
+
 def ended_cookie() -> str:
     """Return the Set-Cookie value that makes a browser forget its session."""
     return f"{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"
+
+
+def _pieces(token: str) -> tuple[str, str, str]:
+    """Return seal, number and proof; a pass has all of them."""
+    sealed, _, rest = token.partition(".")
+    number, _, proof = rest.partition(".")
+    return sealed, number, proof
 
 
 def _proof(key: str, number: str) -> str:

@@ -18,7 +18,7 @@ from midspan.api.meta import meta_routes
 from midspan.api.oauth import OAuthEndpoints
 from midspan.api.pages import page_routes
 from midspan.api.processors import processor_routes
-from midspan.api.router import Route
+from midspan.api.router import Route, Turnstile
 from midspan.api.schema import schema_routes
 from midspan.api.sessions import Sessions
 from midspan.api.setup import SetupPage
@@ -28,7 +28,7 @@ from midspan.api.tinyurl import tinyurl_routes
 from midspan.api.tokens import Tokens
 
 
-def routes(sessions: Sessions, tokens: Tokens) -> tuple[Route, ...]:
+def routes(sessions: Sessions, tokens: Tokens, turns: Turnstile) -> tuple[Route, ...]:
     """Return the routes of the built-in surfaces."""
     oauth = OAuthEndpoints(tokens)
     return (
@@ -49,7 +49,7 @@ def routes(sessions: Sessions, tokens: Tokens) -> tuple[Route, ...]:
         *meta_routes(),
         *identity_routes(),
         *explain_routes(),
-        *processor_routes(),
+        *processor_routes(turns),
         *catalog_routes(),
         *importset_routes(),
         *importmany_routes(),
