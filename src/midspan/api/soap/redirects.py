@@ -15,7 +15,7 @@ from msgspec import Struct
 from midspan.api.authentication import cookie_of
 from midspan.api.request import Request
 
-CALL_COOKIE = "MIDSPAN_SOAP_CALL"
+CALL_COOKIE = "SOAPCALL"
 
 
 class Mark(Struct, frozen=True):
@@ -47,7 +47,7 @@ def mark_cookie(mark: Mark | None, life: timedelta, *, secure: bool) -> str:
     """Return the Set-Cookie value of a message under way; None takes it back.
 
     >>> mark_cookie(Mark("d1", "n1", 2), timedelta(minutes=2), secure=True)
-    'MIDSPAN_SOAP_CALL=d1.n1.2; Path=/; Max-Age=120; HttpOnly; SameSite=Lax; Secure'
+    'SOAPCALL=d1.n1.2; Path=/; Max-Age=120; HttpOnly; SameSite=Lax; Secure'
     """
     value = f"{mark.digest}.{mark.node}.{mark.bounces}" if mark else ""
     seconds = int(life.total_seconds()) if mark else 0
