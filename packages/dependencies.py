@@ -25,6 +25,7 @@ THIRD_PARTY = [
     "pyyaml>=6",
     "quickjs-ng>=0.17,<0.18",
     "rich>=14",
+    "signxml>=5",
     "starlette>=1.0",
     "typer>=0.20",
     "tzdata",

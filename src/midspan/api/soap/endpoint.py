@@ -21,7 +21,7 @@ from midspan.api.soap.roles import check_operation
 from midspan.api.soap.schema import OPERATIONS
 from midspan.api.soap.scripted import called, service_of
 from midspan.api.soap.style import Style, style_of
-from midspan.api.soap.wssecurity import REQUIRED, check_security
+from midspan.api.soap.wssecurity import REQUIRED, secured
 from midspan.kernel.errors import (
     AccessDenied,
     Conflict,
@@ -65,7 +65,7 @@ def soap_answer(request: Request) -> Response:
     operation = ""
     try:
         _check_type(request)
-        check_security(request)
+        request = secured(request)
         service = service_of(request)
         if service is not None:
             return called(request, service)
