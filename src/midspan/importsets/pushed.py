@@ -1,13 +1,15 @@
 """Rows that others push: staged, transformed by every map and answered in one transaction.
 
-They belong to an import set of the day and the table. Each further map of the table has a staging
-row of its own, because a row holds what became of it. Whoever may create rows of the staging table
-may do what its maps do: they run with the rights of the platform and in the caller's name.
+They belong to an import set of the day and the table; many at once to one of their own. While a set
+is asynchronous its rows are kept for whoever transforms it. Each further map of the table has a
+staging row of its own, because a row holds what became of it. Whoever may create rows of the
+staging table may do what its maps do: they run with the rights of the platform and in the caller's
+name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -29,6 +31,10 @@ from midspan.security import SYSTEM, Actor
 
 BY = "web service"
 """What ``creation_source`` says of sets that rows are pushed into."""
+BY_MANY = "insertMultiple"
+"""What it says of a set for the rows of one SOAP message; a rule may make it asynchronous."""
+Later = Callable[[RecordTransaction, str], None]
+"""Has a set transformed after the transaction that made it."""
 _SET = "sys_import_set"
 
 
@@ -64,8 +70,17 @@ class PushedRows:
         self._records = records
         self._scripts = scripts
 
-    def push(self, staging: str, rows: Sequence[Mapping[str, str]], *, actor: Actor) -> Pushed:
+    def push(
+        self,
+        staging: str,
+        rows: Sequence[Mapping[str, str]],
+        *,
+        actor: Actor,
+        later: Later | None = None,
+    ) -> Pushed:
         """Stage rows, whose unknown columns are left out, and run the active maps of the table.
+
+        With ``later`` they get a set of their own, which is left to it if it is asynchronous.
 
         Raises:
             InvalidTable, InvalidRequest: there is no such table, or it is no staging table.
@@ -78,7 +93,10 @@ class PushedRows:
             transaction.enforce = False
             maps = known_maps(transaction, staging)
             hold_keys(transaction, maps)
-            opened = self._open_set(transaction, staging)
+            opened = _own_set(transaction, staging) if later else _open_set(transaction, staging)
+            waits = opened.get("mode") == "asynchronous"
+            if waits:
+                maps, known = (), maps
             staged = self._stage(transaction, staging, opened, rows, copies=max(1, len(maps)))
             outcomes = [
                 transform_page(transaction, self._scripts, each, page)
@@ -86,7 +104,11 @@ class PushedRows:
             ]
             results = _results(transaction, maps, outcomes)
             if not maps:
-                results = [[_waiting(row) for row in staged[0]]]
+                results = [[_waiting(row, loaded=waits) for row in staged[0]]]
+            if later and waits and known and rows:
+                later(transaction, opened.sys_id)
+            elif later:
+                transaction.apply(update(_SET, opened.sys_id, {"state": "processed"}))
         return Pushed(
             import_set=opened.sys_id,
             number=opened.get("number"),
@@ -126,22 +148,6 @@ class PushedRows:
             rows=((result,),),
         )
 
-    def _open_set(self, transaction: RecordTransaction, staging: str) -> Record:
-        """Return the set of the day, which the first row opens and the next day's closes."""
-        query = f"table_name={staging}^state=loading^mode=synchronous^creation_source={BY}"
-        today = transaction.now_text[:10]
-        found = None
-        for known in transaction.find(_SET, f"{query}^ORDERBYsys_created_on"):
-            if known.get("sys_created_on")[:10] == today:
-                found = found or known
-            else:
-                transaction.apply(update(_SET, known.sys_id, {"state": "processed"}))
-        if found is None:
-            values = {"table_name": staging, "mode": "synchronous", "creation_source": BY}
-            made = transaction.apply(insert(_SET, {**values, "state": "loading"}))
-            found = transaction.require(_SET, made.sys_id)
-        return found
-
     def _stage(
         self,
         transaction: RecordTransaction,
@@ -174,6 +180,38 @@ class PushedRows:
         return pages
 
 
+def _open_set(transaction: RecordTransaction, staging: str) -> Record:
+    """Return the set that rows go into: an asynchronous one until it is loaded, else that of today.
+
+    The first row of a day opens a set; that of the next day closes it.
+    """
+    query = f"table_name={staging}^state=loading^creation_source={BY}^ORDERBYsys_created_on"
+    today = transaction.now_text[:10]
+    found = None
+    for known in transaction.find(_SET, query):
+        if known.get("mode") == "asynchronous" or known.get("sys_created_on")[:10] == today:
+            found = found or known
+        else:
+            transaction.apply(update(_SET, known.sys_id, {"state": "processed"}))
+    if found is None:
+        values = {"table_name": staging, "mode": "synchronous", "creation_source": BY}
+        made = transaction.apply(insert(_SET, {**values, "state": "loading"}))
+        found = transaction.require(_SET, made.sys_id)
+    return found
+
+
+def _own_set(transaction: RecordTransaction, staging: str) -> Record:
+    """Return a set for the rows of one message; rules have said whether it is asynchronous."""
+    values = {
+        "table_name": staging,
+        "state": "loaded",
+        "mode": "synchronous",
+        "creation_source": BY_MANY,
+        "load_completed": transaction.now_text,
+    }
+    return transaction.require(_SET, transaction.apply(insert(_SET, values)).sys_id)
+
+
 def is_staging(table: Table) -> bool:
     """Tell whether a table takes rows that are then transformed."""
     return table.root == ROOT and table.name != ROOT
@@ -202,8 +240,10 @@ def check_create(transaction: RecordTransaction, staging: str) -> None:
         raise NotAuthorized("Operation Failed", detail=ACL_DETAIL.format("Insert"))
 
 
-def _waiting(row: Record) -> RowResult:
-    return RowResult(map="", staging_row=row.sys_id, status="pending")
+def _waiting(row: Record, *, loaded: bool) -> RowResult:
+    """Return what is told of a row that was not transformed; of a loaded one that it is there."""
+    status, table = ("inserted", row.table) if loaded else ("pending", "")
+    return RowResult(map="", staging_row=row.sys_id, status=status, table=table)
 
 
 def _results(

@@ -121,9 +121,7 @@ class PushedSets:
             copier = RowCopier(self._records, transaction, staging, rows.columns, pushed.import_set)
             copier.copy(enumerate(rows.rows))
             if waits and not synchronous:
-                payload = {"import_set": pushed.import_set, "user": actor.sys_id}
-                job = Job(kind=KIND, payload=payload, key=f"{KIND}:{pushed.import_set}")
-                self._jobs.enqueue(transaction.database, job)
+                self.leave(transaction, pushed.import_set, actor)
         if waits and synchronous:
             try:
                 self._run(staging, pushed.import_set, actor)
@@ -132,6 +130,12 @@ class PushedSets:
                     _end(transaction, pushed.import_set, error.explain())
                 raise
         return pushed
+
+    def leave(self, transaction: RecordTransaction, import_set: str, actor: Actor) -> None:
+        """Have a job transform a loaded set in somebody's name, once the transaction is done."""
+        payload = {"import_set": import_set, "user": actor.sys_id}
+        job = Job(kind=KIND, payload=payload, key=f"{KIND}:{import_set}")
+        self._jobs.enqueue(transaction.database, job)
 
     @staticmethod
     def _open(

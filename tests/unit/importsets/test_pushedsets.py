@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
+from midspan.importsets.pushed import Pushed
 from midspan.importsets.pushedsets import Configuration, Grouping, PushedSet, Rows
 from midspan.instance import Instance
 from midspan.jobs import ManualJobs
@@ -185,3 +187,69 @@ def test_the_configuration_is_a_record(instance: Instance) -> None:
     assert found == Configuration(
         synchronous=True, by_column_name=True, source_format=True, row_path="//a"
     )
+
+
+RULE = "name=Insert multiple asynchronous mode"
+
+
+def send(instance: Instance, *names: str, many: bool = True) -> Pushed:
+    """Push rows as SOAP does."""
+    later = partial(instance.pushed_sets.leave, actor=SYSTEM) if many else None
+    rows = [{"user_id": name, "first_name": name.title()} for name in names]
+    return instance.pushed.push("imp_user", rows, actor=SYSTEM, later=later)
+
+
+def change(instance: Instance, table: str, query: str, **values: str) -> None:
+    with instance.records.write(SYSTEM, enforce=False) as records:
+        known = records.first(table, query)
+        assert known
+        records.apply(update(table, known.sys_id, values))
+
+
+def row_states(instance: Instance, pushed: Pushed) -> list[str]:
+    rows = found(instance, "imp_user", f"sys_import_set={pushed.import_set}^ORDERBYsys_import_row")
+    return [row.get("sys_import_state") for row in rows]
+
+
+def test_the_rows_of_one_message_have_a_set_of_their_own(instance: Instance) -> None:
+    first, second = send(instance, "own1", "own2"), send(instance, "own3")
+    assert first.import_set != second.import_set
+    assert [one.status for row in first.rows for one in row] == ["inserted", "inserted"]
+    (opened,) = found(instance, "sys_import_set", f"sys_id={first.import_set}")
+    assert (opened.get("mode"), opened.get("state")) == ("synchronous", "processed")
+
+
+def test_a_rule_leaves_the_rows_of_a_message_to_a_job(instance: Instance) -> None:
+    change(instance, "sys_script", RULE, active="true")
+    try:
+        pushed = send(instance, "left1", "left2")
+        single = send(instance, "now1", many=False)
+    finally:
+        change(instance, "sys_script", RULE, active="false")
+    assert [(one.status, one.table, one.sys_id) for (one,) in pushed.rows] == [
+        ("inserted", "imp_user", "")
+    ] * 2
+    assert row_states(instance, pushed) == ["pending", "pending"]
+    assert [one.table for (one,) in single.rows] == ["sys_user"]
+    assert not found(instance, "sys_user", "user_name=left1")
+    work(instance)
+    assert row_states(instance, pushed) == ["inserted", "inserted"]
+    assert found(instance, "sys_user", "user_name=left1")
+    (opened,) = found(instance, "sys_import_set", f"sys_id={pushed.import_set}")
+    assert (opened.get("mode"), opened.get("state")) == ("asynchronous", "processed")
+
+
+def test_a_set_that_was_made_asynchronous_collects_rows_until_it_is_loaded(
+    instance: Instance,
+) -> None:
+    opened = send(instance, "day1", many=False).import_set
+    change(instance, "sys_import_set", f"sys_id={opened}", mode="asynchronous")
+    pushed = send(instance, "day2", many=False)
+    assert pushed.import_set == opened
+    assert [(one.status, one.table) for (one,) in pushed.rows] == [("inserted", "imp_user")]
+    work(instance)
+    assert "pending" in row_states(instance, pushed)
+    change(instance, "sys_import_set", f"sys_id={opened}", state="loaded")
+    after = send(instance, "day3", many=False)
+    assert after.import_set != opened
+    assert [one.table for (one,) in after.rows] == ["sys_user"]

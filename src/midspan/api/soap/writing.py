@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from msgspec import Struct
 
@@ -68,7 +69,7 @@ def insert_multiple(request: Request, style: Style, call: Call) -> str:
             code="Client",
         )
     if is_staging(table):
-        rows = _pushed(request, table, call.records)
+        rows = _pushed(request, table, call.records, many=True)
         return "".join(
             f"<insertResponse>{_imported(one)}</insertResponse>" for row in rows for one in row
         )
@@ -134,11 +135,16 @@ def delete_multiple(request: Request, style: Style, call: Call) -> str:
 
 
 def _pushed(
-    request: Request, table: Table, rows: Sequence[Fields]
+    request: Request, table: Table, rows: Sequence[Fields], *, many: bool = False
 ) -> tuple[tuple[RowResult, ...], ...]:
-    """Stage rows and transform them; return what became of each, map by map."""
+    """Stage rows and transform them, or leave ``many`` to a job where their set says so.
+
+    Returns what became of each, map by map.
+    """
     values = [{name: "" if text == _CLEARS else text for name, text in row} for row in rows]
-    return rows_of(request).push(table.name, values, actor=request.actor).rows
+    sets = request.parts.pushed_sets if many else None
+    later = partial(sets.leave, actor=request.actor) if sets is not None else None
+    return rows_of(request).push(table.name, values, actor=request.actor, later=later).rows
 
 
 def _imported(one: RowResult) -> str:
