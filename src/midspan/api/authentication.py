@@ -23,8 +23,8 @@ from midspan.kernel.errors import NotAuthenticated, NotAuthorized
 from midspan.records import RIGHTS
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_SENT_BY_BROWSERS = frozenset({"basic", "session", CERTIFICATE})
-"""Credentials that a browser adds by itself, whoever made it send the request."""
+_SENT_BY_BROWSERS = frozenset({"basic", "session", CERTIFICATE, "guest"})
+"""Credentials that a browser adds by itself, or needs not, whoever made it send the request."""
 FORM_TOKEN = "sysparm_ck"  # noqa: S105 - the name of a form field
 
 
@@ -137,6 +137,8 @@ class Authenticator:
         if isinstance(access, Public):
             return request
         identity = self.identify(request)
+        if identity is NOBODY and isinstance(access, SignedIn) and access.guest is not None:
+            identity = access.guest(request) or NOBODY
         match access:
             case SignedIn() | Role() if identity is NOBODY:
                 raise NotAuthenticated("User Not Authenticated")

@@ -27,12 +27,13 @@ from midspan.api.errors import UnknownPage
 from midspan.api.exports.endpoint import XLSX
 from midspan.api.jsonv2 import jsonv2_answer
 from midspan.api.lane import Lane
-from midspan.api.request import Request
+from midspan.api.request import Identity, Request
 from midspan.api.response import Response
 from midspan.api.router import Route, SignedIn, Turnstile
 from midspan.api.servlets import lane_of as servlet_lane
 from midspan.api.servlets import processor_of
 from midspan.api.soap.endpoint import soap_answer, soap_get_at_once
+from midspan.api.soap.guest import soap_guest
 from midspan.api.soap.scripted import lane_of
 from midspan.api.soap.wsdl import schema_answer, wsdl_answer
 from midspan.api.table import STRICT
@@ -67,7 +68,7 @@ def processor_routes(turns: Turnstile) -> tuple[Route, ...]:
             methods=("GET",),
             path=_PATH,
             handler=show,
-            access=SignedIn(),
+            access=SignedIn(guest=_guest),
             lane=servlet_lane,
             description=_SHOW,
         ),
@@ -78,7 +79,7 @@ def processor_routes(turns: Turnstile) -> tuple[Route, ...]:
             handler=carry_out,
             at_once=carry_out_at_once,
             turnstile=turns,
-            access=SignedIn(),
+            access=SignedIn(guest=_guest),
             lane=_lane_of,
             form_token=True,
             description=_CALL,
@@ -188,15 +189,31 @@ def carry_out(request: Request) -> Response:
 
 
 def _answered(request: Request, processors: Mapping[str, _Processor]) -> Response:
+    processor = processors.get(_word(request, processors))
+    if processor is not None:
+        return processor(request)
     scripted, servlets = processor_of(request), request.parts.servlets
-    own = request.arguments["table"] not in request.snapshot.dictionary
-    for word, _ in request.query if scripted is None or not own else ():
-        processor = processors.get(word.lower())
-        if processor is not None:
-            return processor(request)
     if scripted is None or servlets is None:
         raise UnknownPage
     return servlets.process(request, scripted)
+
+
+def _word(request: Request, processors: Mapping[str, _Processor]) -> str:
+    """Return the first word of the query that names a processor, or ``''``.
+
+    At the path of a scripted processor, where there is no table, words mean nothing.
+    """
+    known = request.arguments["table"] in request.snapshot.dictionary
+    if not known and processor_of(request) is not None:
+        return ""
+    words = (word.lower() for word, _ in request.query)
+    return next((word for word in words if word in processors), "")
+
+
+def _guest(request: Request) -> Identity | None:
+    """Return for whom a call without credentials acts, where a property does not ask for any."""
+    called = request.method not in ("GET", "HEAD")
+    return soap_guest(request, _word(request, _CALLED if called else _SHOWN))
 
 
 def _lane_of(request: Request) -> Lane | None:

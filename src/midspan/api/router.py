@@ -39,7 +39,7 @@ from urllib.parse import unquote_to_bytes
 from midspan.api.description import Description
 from midspan.api.errors import MethodNotSupported, UnknownPath
 from midspan.api.lane import Lane
-from midspan.api.request import Request
+from midspan.api.request import Identity, Request
 from midspan.api.response import Response
 from midspan.kernel.errors import InvalidDefinition
 
@@ -61,6 +61,9 @@ class Public:
 @dataclass(frozen=True)
 class SignedIn:
     """Any user who proved who he is."""
+
+    guest: Callable[[Request], Identity | None] | None = field(default=None, compare=False)
+    """Names for whom somebody without credentials acts, where an administrator let that in."""
 
 
 @dataclass(frozen=True)

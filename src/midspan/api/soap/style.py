@@ -29,6 +29,8 @@ class Style(Struct, frozen=True):
     display: Display
     omits_empty: bool = False
     """Whether empty fields have no element."""
+    nillable: bool = False
+    """Whether the schema lets elements be null."""
 
     def answer(self, operation: str, content: str) -> bytes:
         """Return the envelope of an answer; its children are qualified as the WSDL says."""
@@ -54,6 +56,7 @@ def style_of(request: Request, table: str) -> Style:
         address=f"{root.rstrip('/')}/{table}.do?{shown}SOAP",
         display=display,
         omits_empty=request.property_flag("glide.soap.omit_null_values"),
+        nillable=request.property_flag("glide.wsdl.show_nillable"),
     )
 
 

@@ -121,7 +121,7 @@ def _schema(style: Style, messages: Messages, *, alone: bool = False) -> str:
     form = "qualified" if style.qualified else "unqualified"
     prefix = ' xmlns:xsd="http://www.w3.org/2001/XMLSchema"' if alone else ""
     wrappers = (
-        _wrapper(name, elements)
+        _wrapper(name, elements, nillable=style.nillable)
         for operation in messages.requests
         for name, elements in (
             (operation, messages.requests[operation]),
@@ -134,18 +134,19 @@ def _schema(style: Style, messages: Messages, *, alone: bool = False) -> str:
     )
 
 
-def _wrapper(name: str, elements: Iterable[Element]) -> str:
-    return f'<xsd:element name="{name}">{_sequence(elements)}</xsd:element>'
+def _wrapper(name: str, elements: Iterable[Element], *, nillable: bool) -> str:
+    return f'<xsd:element name="{name}">{_sequence(elements, nillable)}</xsd:element>'
 
 
-def _sequence(elements: Iterable[Element]) -> str:
-    inside = "".join(map(_particle, elements))
+def _sequence(elements: Iterable[Element], nillable: bool) -> str:
+    inside = "".join(_particle(item, nillable) for item in elements)
     return f"<xsd:complexType><xsd:sequence>{inside}</xsd:sequence></xsd:complexType>"
 
 
-def _particle(item: Element) -> str:
+def _particle(item: Element, nillable: bool) -> str:
     least, most = int(item.required), "unbounded" if item.repeated else "1"
     start = f'<xsd:element minOccurs="{least}" maxOccurs="{most}" name="{item.name}"'
     if item.parts:
-        return f"{start}>{_sequence(item.parts)}</xsd:element>"
-    return f'{start} type="{item.type}"/>'
+        return f"{start}>{_sequence(item.parts, nillable)}</xsd:element>"
+    null = ' nillable="true"' if nillable and not item.required else ""
+    return f'{start}{null} type="{item.type}"/>'
