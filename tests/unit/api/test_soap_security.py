@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,6 +21,7 @@ POLICY, PROFILE = "sys_soap_security_policy", "sys_ws_security_profile"
 NAMED = "glide.soap.default_security_policy"
 CALL = BODY.format(USER)
 FOUND = f"<sys_id>{USER}</sys_id>"
+KEPT = sorted((Path(__file__).parent / "signed").glob("*.xml"))
 Make = Callable[..., str]
 
 
@@ -73,6 +75,20 @@ def refusal(site: Site, message: bytes, **kwargs: Any) -> str:
 def test_a_signed_message_is_carried_out(site: Site, made: Make, acme: Signer, kind: str) -> None:
     policy(made, signed_by(made, acme))
     assert FOUND in post(site, acme.sign(envelope(CALL), kind=kind)).text
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
+def test_a_message_that_another_stack_signed_is_carried_out(
+    site: Site, made: Make, path: Path
+) -> None:
+    """Kept as zeep 4.3.3 sent it, with xmlsec 1.3.17."""
+    pem = path.with_name("zeep.pem").read_text()
+    certificate = made("sys_certificate", name="zeep", pem_certificate=pem)
+    policy(made, profile(made, "zeep", x509_certificate=certificate))
+    message = path.read_bytes()
+    assert FOUND in post(site, message).text
+    other = message.replace(USER.encode(), b"b" * 32)
+    assert refusal(site, other) == "WS-Security: the signature cannot be verified"
 
 
 def test_sha1_has_to_be_permitted(site: Site, made: Make, acme: Signer) -> None:
