@@ -10,7 +10,12 @@ from midspan.api.request import Identity, Request
 from midspan.kernel.errors import NotAuthenticated
 from midspan.records import RIGHTS
 
-_SWITCHES = {word: f"glide.basicauth.required.{word}" for word in ("soap", "wsdl", "xsd", "schema")}
+_SWITCHES = {
+    "soap": "glide.basicauth.required.soap",
+    "wsdl": "glide.basicauth.required.wsdl",
+    "xsd": "glide.basicauth.required.xsd",
+    "schema": "glide.basicauth.required.schema",
+}
 _NAME, _USUAL = "com.glide.soap.guest_user", "soap.guest"
 
 

@@ -15,10 +15,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from midspan.api.authentication import cookie_of
 from midspan.api.lane import TooManyWaiting
@@ -29,6 +29,7 @@ from midspan.api.router import PromptHandler
 from midspan.api.sessions import PASS_SCHEME, Sessions, is_first, number_of, session_cookie
 from midspan.api.soap.envelope import CONTENT_TYPE, SoapFault, fault_message
 from midspan.api.soap.redirects import Mark, called_address, digest_of, mark_cookie, mark_of
+from midspan.records import PROPERTIES, Snapshot
 
 MOST_SESSIONS = 4_096
 """Sessions with a cookie that a process knows; older ones begin anew."""
@@ -38,10 +39,24 @@ MOST_AT_ONCE = 512
 """Calls with a cookie that a process takes."""
 MOST_BOUNCES = 60
 """How often a message is sent on to the node that holds its work, a second apart."""
-_IDLE = "glide.soap.invalidate_session_timeout"
-_CEILING = "glide.soap.request_processing_timeout"
 _SHORTEST, _LONGEST, _USUAL = 5, 1_200, 60
-"""Seconds, of both of them."""
+"""Seconds that a session may be idle, and a call take."""
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What properties say of sessions and of long calls."""
+
+    idle: timedelta
+    ceiling: int
+    """Seconds that a call may take."""
+    rotates: bool
+    """Whether the first cookie of a session is exchanged."""
+    holds: bool
+    """Whether long calls may be fetched later."""
+    redirects: int
+    most_held: int
+    """Calls that may be held at the same time; -1: as many as there are threads."""
+
 
 Work = Callable[[], Awaitable[Response]]
 
@@ -106,7 +121,7 @@ class SoapTurns:
                     answered = await work()
             except TimeoutError:
                 answered = _timed_out(begun=True)
-        return self._with_pass(request, answered, number="", first=_rotates(request))
+        return self._with_pass(request, answered, number="", first=limits_of(request).rotates)
 
     async def _with_cookie(
         self, request: Request, token: str, prompt: PromptHandler | None, work: Work
@@ -125,7 +140,7 @@ class SoapTurns:
 
     def _session(self, request: Request, number: str) -> tuple[_Session, bool]:
         """Return the session of this number, and whether it is new to this process."""
-        now, idle = self._clock.monotonic(), _idle(request).total_seconds()
+        now, idle = self._clock.monotonic(), limits_of(request).idle.total_seconds()
         self._sweep(now - idle)
         key = (self._lives.now, request.actor.sys_id, number)
         session = self._known.get(key)
@@ -207,10 +222,10 @@ class SoapTurns:
 
     def _may_hold(self, request: Request, call: _Call) -> bool:
         """Tell whether a call may go on while its client is told to come again."""
+        limits = limits_of(request)
+        most = self._threads if limits.most_held < 0 else limits.most_held
         held = sum(len(session.owed) for session in self._known.values())
-        most = _number(request, "glide.soapprocessor.max_long_running_threads", self._threads)
-        redirects = _number(request, "glide.soap.max_redirects", 20)
-        return call.redirects < redirects and held < most
+        return call.redirects < limits.redirects and held < most
 
     async def _sent_on(self, request: Request, mark: Mark) -> Response:
         """Send a message on that another node works on; that node may be gone."""
@@ -225,45 +240,52 @@ class SoapTurns:
         """Give a session its cookie; only to those who sent a password, which may be locked."""
         if request.identity.scheme != PASS_SCHEME:
             return answered
-        token = self._sessions.pass_for(request.actor, _idle(request), number=number, first=first)
+        token = self._sessions.pass_for(
+            request.actor, limits_of(request).idle, number=number, first=first
+        )
         cookie = session_cookie(token, secure=request.by_https)
         return structs.replace(answered, cookies=(*answered.cookies, cookie))
 
     def _ceiling(self, request: Request) -> float:
-        return _seconds(request, _CEILING) * self._second
+        return limits_of(request).ceiling * self._second
+
+
+def limits_of(request: Request) -> Limits:
+    """Return what the properties say now."""
+    return request.snapshot.derive(_limits)
+
+
+def _limits(snapshot: Snapshot) -> Limits:
+    properties: Mapping[str, str] = snapshot.part(PROPERTIES)
+
+    def number(name: str, usual: int) -> int:
+        text = properties.get(name, "").strip()
+        return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else usual
+
+    def is_on(name: str) -> bool:
+        return properties.get(name, "").strip().lower() != "false"
+
+    def seconds(name: str) -> int:
+        return min(max(number(name, _USUAL), _SHORTEST), _LONGEST)
+
+    return Limits(
+        idle=timedelta(seconds=seconds("glide.soap.invalidate_session_timeout")),
+        ceiling=seconds("glide.soap.request_processing_timeout"),
+        rotates=is_on("glide.ui.rotate_sessions"),
+        holds=is_on("glide.soapprocessor.allow_long_running_threads"),
+        redirects=number("glide.soap.max_redirects", 20),
+        most_held=number("glide.soapprocessor.max_long_running_threads", -1),
+    )
 
 
 def _follows(request: Request) -> bool:
     """Tell whether a client says that it comes again where it is told to, and may."""
-    return request.flag("redirectSupported") and _is_on(
-        request, "glide.soapprocessor.allow_long_running_threads"
-    )
-
-
-def _rotates(request: Request) -> bool:
-    return _is_on(request, "glide.ui.rotate_sessions")
-
-
-def _idle(request: Request) -> timedelta:
-    return timedelta(seconds=_seconds(request, _IDLE))
-
-
-def _seconds(request: Request, name: str) -> int:
-    return min(max(_number(request, name, _USUAL), _SHORTEST), _LONGEST)
-
-
-def _number(request: Request, name: str, usual: int) -> int:
-    text = request.property(name).strip()
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else usual
-
-
-def _is_on(request: Request, name: str) -> bool:
-    """Tell whether a property that is on by default was not switched off."""
-    return request.property(name).strip().lower() != "false"
+    return request.flag("redirectSupported") and limits_of(request).holds
 
 
 def _come_again(request: Request, mark: Mark) -> Response:
-    life = timedelta(seconds=_seconds(request, _CEILING)) + _idle(request)
+    limits = limits_of(request)
+    life = timedelta(seconds=limits.ceiling) + limits.idle
     cookie = mark_cookie(mark, life, secure=request.by_https)
     return Response(307, headers={"Location": called_address(request)}, cookies=(cookie,))
 
