@@ -121,6 +121,26 @@ def test_clients_made_before_a_column_was_added_keep_working(
     check(run([*CLIENTS[READ_ONCE], script], remembered), served)
 
 
+def test_a_client_with_cookies_fetches_a_long_call(served: dict[str, str]) -> None:
+    url = served["CLIENT_URL"]
+    script = "gs.sleep(+request.millis); var made = new GlideRecord('cmn_building');"
+    script += " made.name = 'Slow ' + request.millis; response.text = made.insert();"
+    service = make(url, "sys_web_service", name="ClientSlow", script=script)
+    make(url, "sys_web_service_input", web_service=service, name="millis")
+    make(url, "sys_web_service_output", web_service=service, name="text")
+    make(url, "sys_properties", name="glide.soap.request_processing_timeout", value="5")
+    said = run([PYTHON, str(SCRIPTS / "zeep_session.py")], served)
+    address = f"{url}/api/now/table/cmn_building?sysparm_query=name=Slow 6000"
+    (made,) = httpx.get(address, auth=("admin", PASSWORD), timeout=60).json()["result"]
+    assert said == {
+        "stays": True,
+        "quick": [200, 200, 200],
+        "slow": [307, 200],
+        "text": made["sys_id"],
+        "cookies": ["JSESSIONID"],
+    }
+
+
 def test_a_client_calls_a_scripted_service_with_a_token(served: dict[str, str]) -> None:
     url = served["CLIENT_URL"]
     script = "if (request.who == 'nobody') throw 'Nobody is there'; response.times = request.times;"
