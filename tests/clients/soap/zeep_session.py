@@ -1,4 +1,4 @@
-"""zeep over requests, which keeps cookies and follows 307: a session, and a call that takes long."""
+"""zeep over requests, which keeps cookies and follows 307: a session, and a call that is long."""
 
 from __future__ import annotations
 

@@ -89,8 +89,13 @@ async def quick() -> Response:
     return Response(200, b"quick")
 
 
-def turns_of(site: Site) -> SoapTurns:
-    return SoapTurns(site.app.sessions, parts_of(site.instance), second=SHORT)
+def turns_of(site: Site, second: float = SHORT) -> SoapTurns:
+    return SoapTurns(site.app.sessions, parts_of(site.instance), second=second)
+
+
+def patient(site: Site) -> Caller:
+    """Return a caller whose calls do not take too long, however busy the machine is."""
+    return Caller(site, sent_through=turns_of(site, 1.0))
 
 
 @contextmanager
@@ -121,7 +126,7 @@ def play(scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 def test_calls_of_one_session_take_turns_in_their_order(site: Site) -> None:
     async def scene() -> None:
-        caller, slow = Caller(site), Slow()
+        caller, slow = patient(site), Slow()
         await caller.call(quick)
         order: list[str] = []
 
@@ -149,7 +154,7 @@ def test_calls_of_one_session_take_turns_in_their_order(site: Site) -> None:
 
 def test_too_many_calls_of_one_session_are_put_off_undone(site: Site) -> None:
     async def scene() -> None:
-        caller, slow = Caller(site), Slow()
+        caller, slow = patient(site), Slow()
         await caller.call(quick)
         waiting = [
             asyncio.create_task(caller.call(slow, str(number).encode()))
@@ -169,7 +174,7 @@ def test_too_many_calls_of_one_session_are_put_off_undone(site: Site) -> None:
 
 def test_a_short_call_is_answered_at_once_unless_one_is_before_it(site: Site) -> None:
     async def scene() -> None:
-        caller, slow = Caller(site), Slow()
+        caller, slow = patient(site), Slow()
 
         def prompt(_: Request) -> Response:
             return Response(200, b"prompt")
@@ -327,6 +332,59 @@ def test_a_message_whose_node_is_gone_is_not_carried_out_twice(
     play(scene)
 
 
+def test_an_answer_that_was_thrown_away_is_not_made_again(site: Site) -> None:
+    clock = site.instance.clock
+    assert isinstance(clock, ManualClock)
+
+    async def scene() -> None:
+        caller, slow = Caller(site), Slow()
+        await caller.call(quick)
+        assert (await caller.call(slow)).status == 307
+        slow.end.set()
+        await until(lambda: caller.turns._inside == 0)
+        clock.advance(timedelta(seconds=61))
+        late = await caller.call(slow)
+        assert late.status == 408
+        assert slow.begun == 1
+        assert (await caller.call(slow)).body == b"done"  # which was looked into
+        assert slow.begun == 2
+
+    play(scene)
+
+
+def test_the_same_message_beside_one_that_is_fetched_is_another_call(site: Site) -> None:
+    async def scene() -> None:
+        caller, slow = Caller(site), Slow()
+        await caller.call(quick)
+        assert (await caller.call(slow)).status == 307
+        fetched = asyncio.create_task(caller.call(slow))
+        await asyncio.sleep(0)
+        beside = asyncio.create_task(caller.call(slow))
+        await asyncio.sleep(0)
+        slow.end.set()
+        assert [(await one).body for one in (fetched, beside)] == [b"done", b"done"]
+        assert slow.begun == 2
+
+    play(scene)
+
+
+def test_a_call_whose_client_left_before_its_turn_is_not_done(site: Site) -> None:
+    async def scene() -> None:
+        caller, slow, waits = patient(site), Slow(), Slow()
+        await caller.call(quick)
+        first = asyncio.create_task(caller.call(slow, b"1"))
+        await until(lambda: slow.begun == 1)
+        gone = asyncio.create_task(caller.call(waits, b"2"))
+        await asyncio.sleep(0)
+        gone.cancel()
+        slow.end.set()
+        await first
+        assert (await caller.call(quick, b"3")).body == b"quick"
+        assert waits.begun == 0
+
+    play(scene)
+
+
 def test_a_cookie_of_another_node_is_a_session_of_its_own(site: Site) -> None:
     async def scene() -> None:
         caller = Caller(site)
@@ -346,7 +404,7 @@ def test_sessions_are_bounded_and_forgotten(site: Site, monkeypatch: pytest.Monk
     assert isinstance(clock, ManualClock)
 
     async def scene() -> None:
-        through = turns_of(site)
+        through = turns_of(site, 1.0)
         slow = Slow()
         callers = [Caller(site, sent_through=through) for _ in range(4)]
         for caller in callers:

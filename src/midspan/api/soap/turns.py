@@ -79,6 +79,8 @@ class _Session:
         """Calls that wait or are carried out."""
         self.owed: dict[str, _Call] = {}
         """By their digest calls whose client was told to come again."""
+        self.fetched: set[str] = set()
+        """The digests of those for which he came."""
         self.used = 0.0
 
 
@@ -161,7 +163,7 @@ class SoapTurns:
         for key, session in self._known.items():
             if session.used > before or (most and len(gone) == most):
                 break
-            if not session.inside:
+            if not session.inside and not (most and session.owed):
                 gone.append(key)
         for key in gone:
             del self._known[key]
@@ -171,8 +173,8 @@ class SoapTurns:
         mark = mark_of(request) if digest else None
         call = session.owed.pop(digest, None) if digest else None
         if call is None:
-            if mark is not None and mark.digest == digest and mark.node != self._me:
-                return await self._sent_on(request, mark)
+            if mark is not None and mark.digest == digest and digest not in session.fetched:
+                return await self._not_here(request, mark)
             if session.inside > MOST_WAITING:
                 return _overflow()
             call = self._begun(session, work)
@@ -183,12 +185,18 @@ class SoapTurns:
         self, request: Request, session: _Session, call: _Call, digest: str
     ) -> Response:
         """Return the answer of a call, or that it takes too long; without digest it is given up."""
+        if call.redirects:
+            session.fetched.add(digest)
         try:
             await asyncio.wait({call.task}, timeout=self._ceiling(request))
         except asyncio.CancelledError:  # the client went away, and may still come again
             if call.redirects:
                 session.owed[digest] = call
+            elif not call.begun:
+                call.task.cancel()
             raise
+        finally:
+            session.fetched.discard(digest)
         if call.task.done():
             return call.task.result()
         if digest and self._may_hold(request, call):
@@ -227,9 +235,13 @@ class SoapTurns:
         held = sum(len(session.owed) for session in self._known.values())
         return call.redirects < limits.redirects and held < most
 
-    async def _sent_on(self, request: Request, mark: Mark) -> Response:
-        """Send a message on that another node works on; that node may be gone."""
-        if mark.bounces >= MOST_BOUNCES:
+    async def _not_here(self, request: Request, mark: Mark) -> Response:
+        """Send a message on that another node works on; that node may be gone.
+
+        One that was worked on here, and whose answer was given or thrown away, is not carried out
+        once more: nobody knows whether that is meant.
+        """
+        if mark.node == self._me or mark.bounces >= MOST_BOUNCES:
             return _unmarked(_timed_out(begun=True), request, mark)
         await asyncio.sleep(self._second)
         return _come_again(request, structs.replace(mark, bounces=mark.bounces + 1))
