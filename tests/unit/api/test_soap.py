@@ -317,6 +317,13 @@ def test_what_belongs_to_a_record_comes_inside_it(site: Site) -> None:
     assert there.get("short_description") == "Call"
 
 
+def test_a_property_says_how_deep_records_may_be(site: Site, records: Any) -> None:
+    records("sys_properties", name="glide.wsdl.maximum_hierarchy", value="1")
+    inner = "<incident><incident_task><a/></incident_task></incident>"
+    answer = call(site, "insert", inner, at="problem.do?SOAP&hierarchical=true")
+    assert fault(answer)[0] == "Records are nested more than 1 deep"
+
+
 def test_all_of_a_hierarchy_is_inserted_or_nothing(site: Site) -> None:
     inner = (
         "<short_description>Half</short_description><problem_task><a/></problem_task><x><a/></x>"

@@ -16,6 +16,7 @@ from midspan.records import Change, RecordTransaction
 
 SWITCH = "glide.web_service.hierarchical"
 DEEPEST = 3
+_MOST = "glide.wsdl.maximum_hierarchy"
 Insertion = Callable[[Table, Fields], Change]
 """Makes the change that inserts a record with these fields."""
 
@@ -24,6 +25,12 @@ def is_hierarchical(request: Request) -> bool:
     """Tell whether nested elements are records; the address goes before the property."""
     asked = request.parameter("hierarchical").strip().lower()
     return asked == "true" if asked else request.property_flag(SWITCH)
+
+
+def deepest(request: Request) -> int:
+    """Return how deep records may be nested: what the property says, three at most."""
+    text = request.property(_MOST).strip()
+    return min(int(text), DEEPEST) if text in ("0", "1", "2", "3") else DEEPEST
 
 
 def insert_nested(
@@ -42,8 +49,8 @@ def insert_nested(
         SoapFault: no field that the caller may set refers to the outer record, or several do.
         NotAuthorized: the caller may not insert such a record.
     """
-    if nested and level > DEEPEST:
-        raise SoapFault(f"Records are nested more than {DEEPEST} deep", code="Client")
+    if nested and level > deepest(request):
+        raise SoapFault(f"Records are nested more than {deepest(request)} deep", code="Client")
     for one in nested:
         table = open_table(request.snapshot, one.name)
         field = _link(transaction, table, outer[0])
