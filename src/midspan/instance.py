@@ -51,6 +51,7 @@ from midspan.records import (
     Snapshot,
     SnapshotHolder,
 )
+from midspan.records.layouts import LAYOUTS
 from midspan.rules import (
     PARTS,
     BusinessRules,
@@ -104,7 +105,7 @@ class Instance:
         self.passwords = Passwords()
         services = (SERVICES, SOAP_SERVICES, PROCESSORS)
         parts = (*services, *SCRIPT_PARTS, *PARTS, MAPS, REGISTER, FLOWS, RULES)
-        self.holder = SnapshotHolder(self.database, self.clock, parts)
+        self.holder = SnapshotHolder(self.database, self.clock, (*parts, LAYOUTS))
         with alone(self.database):
             if is_empty(self.database):
                 _install(self.database, self.clock, self.ids)

@@ -81,6 +81,30 @@ fields:
 - {name: cmdb_ci_linux_server, operation: read, roles: [itil], condition: environment!=Test}
 - {name: cmdb_ci_linux_server.ram, operation: read, roles: [admin]}
 """,
+    "data/views.yaml": """
+- table: sys_ui_view
+  records: [{key: probe, name: probe, title: Probe}]
+- table: sys_ui_section
+  records: [{key: case, name: u_case, view: "ref:sys_ui_view/probe"}]
+- table: sys_ui_element
+  records:
+    - {key: secret, sys_ui_section: "ref:sys_ui_section/case", element: u_secret, position: 1}
+    - {key: title, sys_ui_section: "ref:sys_ui_section/case", element: u_title, position: 2}
+    - {key: owner, sys_ui_section: "ref:sys_ui_section/case", element: u_owner.u_mail, position: 3}
+    - {key: team, sys_ui_section: "ref:sys_ui_section/case", element: u_team, position: 4}
+    - {key: blue, sys_ui_section: "ref:sys_ui_section/case", element: u_team.u_name, position: 5}
+    - {key: dim, sys_ui_section: "ref:sys_ui_section/case", element: u_dim, position: 6}
+    - {key: dusk, sys_ui_section: "ref:sys_ui_section/case", element: u_dusk, position: 7}
+    - {key: notes, sys_ui_section: "ref:sys_ui_section/case", element: u_notes, position: 8}
+- table: sys_ui_list
+  records: [{key: cases, name: u_case, view: "ref:sys_ui_view/probe"}]
+- table: sys_ui_list_element
+  records:
+    - {key: team, list_id: "ref:sys_ui_list/cases", element: u_team.u_name, position: 1}
+    - {key: secret, list_id: "ref:sys_ui_list/cases", element: u_secret, position: 2}
+    - {key: number, list_id: "ref:sys_ui_list/cases", element: u_number, position: 3}
+    - {key: dim, list_id: "ref:sys_ui_list/cases", element: u_dim, position: 4}
+""",
     "rest/veil/service.yaml": """
 name: Veil
 service_id: veil

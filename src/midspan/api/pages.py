@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from html import escape
 from urllib.parse import urlencode
@@ -13,7 +13,6 @@ import orjson
 from midspan.api import html
 from midspan.api.description import Description, page, segment
 from midspan.api.forms import as_displayed
-from midspan.api.listcolumns import list_columns
 from midspan.api.related import related
 from midspan.api.request import Request
 from midspan.api.response import Response
@@ -21,11 +20,13 @@ from midspan.api.router import Route, SignedIn
 from midspan.api.table import PAGE, SYS_ID
 from midspan.api.tableread import open_table, read_page, read_record
 from midspan.api.tablerequest import Display, ListRequest, RowShape, read_list
-from midspan.api.tableview import Column, view_of
+from midspan.api.tableview import Column, View, view_of
+from midspan.api.uiviews import columns_of_list, form_shown
 from midspan.api.viewer import Viewer
 from midspan.dictionary import Table
 from midspan.kernel.errors import NotAuthorized
 from midspan.query import Unknown, parse
+from midspan.records.layouts import Section
 
 ROWS = 50
 
@@ -82,7 +83,8 @@ def show_list(request: Request) -> Response:
 
 def _rows(request: Request, table: Table, wanted: ListRequest) -> tuple[str, int, tuple[str, ...]]:
     """Return a page of rows as an HTML table, how many there are in all, and warnings."""
-    names = list_columns(table)
+    view = request.parameter("sysparm_view").strip()
+    names = columns_of_list(request.snapshot, table, view, request.actor.sys_id)
     shape = RowShape(fields=("sys_id", *names), display=Display.BOTH)
     page = read_page(request, table.name, msgspec.structs.replace(wanted, count=True, shape=shape))
     rows = []
@@ -93,7 +95,8 @@ def _rows(request: Request, table: Table, wanted: ListRequest) -> tuple[str, int
             first = _shown(row.get(names[0])) or key
             cells[0] = html.link(html.nav_path(table.name, key), first)
         rows.append(cells)
-    heads = [table.fields[name].label for name in names]
+    dictionary = request.snapshot.dictionary
+    heads = [dictionary.path(table.name, name).field.label for name in names]
     return (html.table(heads, rows) if rows else ""), page.total or 0, page.warnings
 
 
@@ -141,29 +144,50 @@ def show_record(request: Request) -> Response:
             request, transaction, view_of(transaction.dictionary, table.name, shape), sys_id
         )
         cls = open_table(transaction.snapshot, _stored(row.get("sys_class_name")) or table.name)
+        form = form_shown(transaction.snapshot, cls.name, request.parameter("sysparm_view").strip())
+        walks = (name for part in form for name in part.elements if name not in cls.fields)
+        shape = RowShape(fields=(*cls.fields, *walks), display=Display.BOTH)
         view = view_of(transaction.dictionary, cls.name, shape)
-        if cls is not table:
+        if cls is not table or len(view.columns) > len(cls.fields):
             row = read_record(request, transaction, view, sys_id)
         viewer = Viewer(request, transaction)
         displayed = as_displayed(request.parts.display_rules, viewer, cls.name, row)
         row = dict(displayed.row)
         title = viewer.title(cls, {name: _shown(cell) for name, cell in row.items()})
-        lines = [
-            (column.field.label, _cell(viewer, cls, column, row))
-            for column in sorted(view.columns, key=_place)
-            if _shown(row.get(column.name))
-        ]
+        body = _form(form, view, lambda column: _cell(viewer, cls, column, row), row)
     return html.page(
         request,
         title if title.startswith(cls.label) else f"{cls.label} {title}",
         "".join(map(html.paragraph, displayed.messages)),
         f"<p>{html.link(html.nav_path(cls.name), f'All {cls.plural.lower()}')}</p>",
-        html.facts(lines),
+        body,
         related(
             request.snapshot.dictionary.ancestors(cls.name), sys_id, partial(_belonging, request)
         ),
         html.data("g_scratchpad", displayed.scratchpad) if displayed.scratchpad else "",
     )
+
+
+def _form(
+    form: tuple[Section, ...],
+    view: View,
+    cell: Callable[[Column], str],
+    row: Mapping[str, object],
+) -> str:
+    """Return the sections of a form, empty fields too; without one every field that says something.
+
+    What may not be read is not in the row, whatever the form says.
+    """
+    if not form:
+        filled = (column for column in view.columns if _shown(row.get(column.name)))
+        return html.facts((each.field.label, cell(each)) for each in sorted(filled, key=_place))
+    columns = {column.name: column for column in view.columns if column.name in row}
+    parts = []
+    for section in form:
+        known = [columns[name] for name in section.elements if name in columns]
+        facts = html.facts((each.field.label, cell(each)) for each in known) if known else ""
+        parts.append(html.section(section.caption, facts) if facts and section.caption else facts)
+    return "".join(parts)
 
 
 def _place(column: Column) -> tuple[bool, str]:

@@ -123,7 +123,7 @@ _SHOW = Description(
         query("sys_id", "Id of the only record that is exported."),
         query("sysparm_orderby", "A field to sort by, behind those of the query."),
         query("sysparm_record_count", "Most rows of the answer.", NUMBER),
-        query("sysparm_view", "Taken and not used."),
+        query("sysparm_view", "View whose columns are shown; sysparm_fields wins."),
         query("sysparm_fields", "Columns of an export, with commas between."),
         query("sysparm_default_export_fields", "all: every column of the table."),
         query("sysparm_display_value", "Exports: what people see, or what is stored.", FLAG),

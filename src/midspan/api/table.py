@@ -122,7 +122,7 @@ _SHAPE = (
     query("sysparm_fields", "Names of fields with commas between; may walk references."),
     _DISPLAY,
     query("sysparm_exclude_reference_link", "Leave out the links of references.", FLAG),
-    query("sysparm_view", "Taken and not used."),
+    query("sysparm_view", "View whose fields are shown; sysparm_fields wins."),
     query("sysparm_query_no_domain", "Taken and not used.", FLAG),
     STRICT,
 )

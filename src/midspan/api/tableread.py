@@ -21,6 +21,7 @@ from midspan.api.router import api_version
 from midspan.api.tablerender import Layout, Page, Shown, layout_of, render, stored_values
 from midspan.api.tablerequest import Display, ListRequest, RowShape
 from midspan.api.tableview import View, view_of
+from midspan.api.uiviews import answered
 from midspan.dictionary import Dictionary, FieldPath, Table
 from midspan.kernel.errors import InvalidRequest, NotAuthorized, RecordNotFound
 from midspan.query import (
@@ -296,7 +297,11 @@ def shown_view(snapshot: Snapshot, table: str, shape: RowShape) -> View:
 
 
 def _view(snapshot: Snapshot, table: str, shape: RowShape) -> View:
-    return view_of(snapshot.dictionary, table, shape)
+    if not shape.view:
+        return view_of(snapshot.dictionary, table, shape)
+    chosen = answered(snapshot, table, shape.view)
+    view = view_of(snapshot.dictionary, table, structs.replace(shape, fields=chosen.fields))
+    return structs.replace(view, shape=shape, warnings=(*view.warnings, *chosen.warnings))
 
 
 def rendered(

@@ -40,6 +40,8 @@ class RowShape(Struct, frozen=True, kw_only=True):
     fields: tuple[str, ...] | None = None
     display: Display = Display.VALUE
     links: bool = True
+    view: str = ""
+    """The view that says the columns where no fields are named; nothing says all of the table."""
     small: bool = True
     """Whether what follows from it is worth remembering; a list of names may be a megabyte."""
 
@@ -74,18 +76,20 @@ def read_shape(request: Request) -> RowShape:
     names = request.parameter(f"{PREFIX}fields")
     wanted = request.parameter(f"{PREFIX}display_value").strip().lower()
     links = not request.flag(f"{PREFIX}exclude_reference_link")
-    if len(names) + len(wanted) > _REMEMBERED:
-        return _shape(names, wanted, links=links)
-    return _remembered_shape(names, wanted, links=links)
+    view = request.parameter(f"{PREFIX}view")
+    if len(names) + len(wanted) + len(view) > _REMEMBERED:
+        return _shape(names, wanted, view, links=links)
+    return _remembered_shape(names, wanted, view, links=links)
 
 
-def _shape(names: str, wanted: str, *, links: bool) -> RowShape:
+def _shape(names: str, wanted: str, view: str, *, links: bool) -> RowShape:
     fields = tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
     return RowShape(
         fields=fields or None,
         display=Display(wanted) if wanted in ("true", "all") else Display.VALUE,
         links=links,
-        small=len(names) <= _REMEMBERED,
+        view="" if fields else view.strip(),
+        small=len(names) + len(view) <= _REMEMBERED,
     )
 
 

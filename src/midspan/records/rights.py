@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
+from midspan.dictionary import FieldPath
 from midspan.query import ALWAYS, NEVER, Condition, evaluate
 from midspan.records.change import Draft, Operation
 from midspan.security import grouped
@@ -21,9 +24,20 @@ def meets(transaction: RecordTransaction, draft: Draft, condition: Condition) ->
     given = draft.change.values
     return evaluate(
         transaction.access.settled_new(condition, given),
-        lambda path: given.get(path.name, ""),
+        partial(_given, transaction, given),
         count=transaction.count_related,
     )
+
+
+def _given(transaction: RecordTransaction, values: Mapping[str, str], path: FieldPath) -> str:
+    """Return a value of a new record; beyond a reference, that of the stored record it leads to."""
+    text = values.get(path.steps[0].name, "")
+    for table, step in zip(path.tables[1:], path.steps[1:], strict=True):
+        record = transaction.load(table, (text,)).get(text) if text else None
+        if record is None:
+            return ""
+        text = record.get(step.name)
+    return text
 
 
 def unwritable(transaction: RecordTransaction, draft: Draft) -> frozenset[str]:

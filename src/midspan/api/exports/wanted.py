@@ -8,13 +8,13 @@ from enum import StrEnum
 
 from msgspec import Struct, structs
 
-from midspan.api.listcolumns import list_columns
 from midspan.api.request import Request
 from midspan.api.strict import PREFIX, unknown_parameters
 from midspan.api.tableread import open_table
 from midspan.api.tablerequest import LARGEST_NUMBER, Display, RowShape, unknown_of
 from midspan.api.tablestream import Selection
 from midspan.api.tableview import is_journal
+from midspan.api.uiviews import columns_of_list, exported
 from midspan.dictionary import Storage, Table
 from midspan.query import And, Operator, Order, Query, Term, both, parse
 
@@ -97,7 +97,7 @@ def read_export(request: Request, kind: Format) -> Export:
     table = table_of(request)
     if kind is Format.XML and request.flag("useUnloadFormat"):
         kind = Format.UNLOAD
-    shape = _shape(request, table, kind)
+    shape, warnings = _shape(request, table, kind)
     limit, capped = _limit(request, kind, len(shape.fields or ()))
     selection = Selection(
         table=table,
@@ -114,7 +114,7 @@ def read_export(request: Request, kind: Format) -> Export:
         escape=request.property("glide.export.escape_formulas", "true").lower() != "false",
         charset=request.property("glide.export.csv.charset"),
         capped=capped,
-        warnings=unknown_parameters(request, KNOWN),
+        warnings=(*unknown_parameters(request, KNOWN), *warnings),
     )
 
 
@@ -149,15 +149,20 @@ def wished_number(text: str) -> int | None:
     return min(int(match[1][:11]), LARGEST_NUMBER) if match else None
 
 
-def _shape(request: Request, table: Table, kind: Format) -> RowShape:
+def _shape(request: Request, table: Table, kind: Format) -> tuple[RowShape, tuple[str, ...]]:
+    """Return the columns: those that are named, those of a view, or what the format has."""
     names = request.parameter(f"{PREFIX}fields").split(",")
     fields = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
     every = request.parameter(f"{PREFIX}default_export_fields").strip().lower() == "all"
+    view, user = request.parameter(f"{PREFIX}view").strip(), request.actor.sys_id
+    warnings: tuple[str, ...] = ()
+    if view and not fields and not every:
+        chosen = exported(request.snapshot, table.name, view, user)
+        fields, warnings = chosen.fields or (), chosen.warnings
     if not fields and not kind.is_xml and not every:
-        fields = list_columns(table)
-    return RowShape(
-        fields=fields or all_columns(table), display=_display(request, kind), links=False
-    )
+        fields = columns_of_list(request.snapshot, table, user=user)
+    display = _display(request, kind)
+    return RowShape(fields=fields or all_columns(table), display=display, links=False), warnings
 
 
 def all_columns(table: Table) -> tuple[str, ...]:

@@ -47,6 +47,8 @@ class Call(Struct, frozen=True, kw_only=True):
     display: Display
     variables: bool
     """Answers to the questions of the catalogue are wanted, too."""
+    view: str
+    """The view that says the columns of an answer; nothing says all."""
     warnings: tuple[str, ...]
 
 
@@ -70,6 +72,7 @@ def read_call(request: Request) -> Call:
         records=_records(body),
         display=_display(request),
         variables=request.flag("displayvariables"),
+        view=(parameters.get(f"{PREFIX}view") or request.parameter(f"{PREFIX}view")).strip(),
         warnings=unknown_parameters(request, KNOWN),
     )
 

@@ -22,7 +22,8 @@ ROW_LIMIT = "glide.processor.json.row_limit"
 
 def records(request: Request, call: Call) -> Response:
     """Answer the records that match, or the one with an id; none is an empty list."""
-    reading = _reading(request, call, shape_of(call.display))
+    shape, warnings = shape_of(request.snapshot, table_of(request).name, call.display, call.view)
+    reading = _reading(request, call, shape)
 
     def members(rows: Rows) -> Iterator[object]:
         answers = answers_of(request, rows) if call.variables else None
@@ -32,7 +33,7 @@ def records(request: Request, call: Call) -> Response:
                 shown["variables"] = answers.get(id_of(row), [])
             yield shown
 
-    return _answer(request, call, reading, members)
+    return _answer(request, call, reading, members, warnings)
 
 
 def keys(request: Request, call: Call) -> Response:
@@ -61,9 +62,13 @@ def _reading(request: Request, call: Call, shape: RowShape) -> Reading:
 
 
 def _answer(
-    request: Request, call: Call, reading: Reading, members: Callable[[Rows], Iterator[object]]
+    request: Request,
+    call: Call,
+    reading: Reading,
+    members: Callable[[Rows], Iterator[object]],
+    warnings: tuple[str, ...] = (),
 ) -> Response:
-    warnings = (*call.warnings, *reading.warnings)
+    warnings = (*call.warnings, *warnings, *reading.warnings)
     refuse_in_strict_mode(request, warnings, KNOWN)
     return Response(200, body_of(_pieces(reading, members)), JSON, warning_header(warnings))
 

@@ -8,14 +8,25 @@ from midspan.api.errors import on_the_wire
 from midspan.api.soap.schema import has_twin
 from midspan.api.tablerequest import Display, RowShape
 from midspan.api.tableview import View
+from midspan.api.uiviews import answered
 from midspan.kernel.errors import MidspanError
+from midspan.records import Snapshot
 
 _VERBS = {"insert": "Insert into", "update": "Update of", "delete": "Delete of"}
 
 
-def shape_of(display: Display) -> RowShape:
-    """Return the shape of the rows: all columns, references as bare ids."""
-    return RowShape(display=display, links=False)
+def shape_of(
+    snapshot: Snapshot, table: str, display: Display, view: str
+) -> tuple[RowShape, tuple[str, ...]]:
+    """Return the shape of the rows, references as bare ids, and what of the wish is left out.
+
+    Columns are those of the view, with the id that tells which record it is, else all.
+    """
+    if not view:
+        return RowShape(display=display, links=False), ()
+    chosen = answered(snapshot, table, view)
+    fields = None if chosen.fields is None else tuple(dict.fromkeys(("sys_id", *chosen.fields)))
+    return RowShape(fields=fields, display=display, links=False), chosen.warnings
 
 
 def success(view: View, row: Mapping[str, object]) -> dict[str, object]:

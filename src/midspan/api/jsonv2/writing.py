@@ -90,7 +90,10 @@ class _Writer:
         self._table = table
         self._call = call
         self._warnings = warnings
-        self._view = shown_view(transaction.snapshot, table.name, shape_of(call.display))
+        snapshot = transaction.snapshot
+        shape, left_out = shape_of(snapshot, table.name, call.display, call.view)
+        warnings += left_out
+        self._view = shown_view(snapshot, table.name, shape)
 
     def insert(self) -> Shown:
         """Insert all records of the call."""

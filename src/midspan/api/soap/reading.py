@@ -18,6 +18,7 @@ from midspan.api.soap.schema import (
     Element,
     RowWriter,
     has_twin,
+    is_carried,
     shown_element,
     type_of,
     value_element,
@@ -34,6 +35,7 @@ from midspan.api.tableread import (
 )
 from midspan.api.tablerequest import LARGEST_NUMBER, Display, ListRequest, RowShape, unknown_of
 from midspan.api.tableview import view_of
+from midspan.api.uiviews import answered
 from midspan.dictionary import Dictionary, Table
 from midspan.kernel.errors import RecordNotFound
 from midspan.query import (
@@ -199,8 +201,20 @@ def _wanted(request: Request, table: Table, call: Call, shape: RowShape, most: i
 
 
 def _shape(request: Request, table: Table, style: Style, call: Call) -> RowShape:
-    """Return all columns in the order of the alphabet but those that are not wanted."""
-    names = rights_of(request, table.name).columns
+    """Return the columns of the view, else all, by the alphabet and without unwanted ones.
+
+    Which of them may be read is seen when they are: a view may walk references.
+    """
+    view = call.text("__use_view").strip() or style.view
+    chosen = answered(request.snapshot, table.name, view) if view else None
+    if (chosen is None or chosen.fields is None) and style.standing_view:
+        chosen = answered(request.snapshot, table.name, style.standing_view)
+    if chosen is not None and chosen.fields is not None:
+        dictionary = request.snapshot.dictionary
+        paths = (dictionary.path(table.name, name) for name in sorted(chosen.fields))
+        names = tuple(path.name for path in paths if is_carried(path.field))
+    else:
+        names = rights_of(request, table.name).columns
     left_out = frozenset(_names(call.text("__exclude_columns")))
     if left_out:
         names = tuple(name for name in names if name not in left_out)
@@ -216,14 +230,14 @@ def _rows(
         writer = request.snapshot.derive(_writer, table.name, names)
         yield from (writer.row(cast(dict[str, str], row)) for row in rows)
         return
-    fields = [table.fields[name] for name in names]
-    items = [(field.name, Element(field.name, type_of(field, Display.VALUE))) for field in fields]
+    fields = [(name, request.snapshot.dictionary.path(table.name, name).field) for name in names]
+    items = [(name, Element(name, type_of(field, Display.VALUE))) for name, field in fields]
     if shape.display is Display.SHOWN:
         for row in rows:
             shown = (shown_element(item, str(row[name])) for name, item in items if name in row)
             yield "".join(shown)
         return
-    twins = {field.name for field in fields if has_twin(field)}
+    twins = {name for name, field in fields if has_twin(field)}
     for row in rows:
         yield "".join(_pairs(items, row, twins))
 
@@ -234,8 +248,8 @@ def _shown(style: Style, row: str) -> str:
 
 
 def _writer(snapshot: Snapshot, table: str, names: Sequence[str]) -> RowWriter:
-    fields = snapshot.dictionary.table(table).fields
-    return RowWriter([Element(name, type_of(fields[name], Display.VALUE)) for name in names])
+    paths = [snapshot.dictionary.path(table, name) for name in names]
+    return RowWriter([Element(path.name, type_of(path.field, Display.VALUE)) for path in paths])
 
 
 def _pairs(

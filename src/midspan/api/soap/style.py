@@ -14,6 +14,7 @@ from midspan.records import PROPERTIES, Snapshot
 from midspan.security import Access
 
 _NAMESPACE = "http://www.service-now.com"
+_VIEW, _USUAL_VIEW = "com.glide.soap.view", "soap_response"
 
 
 class Style(Struct, frozen=True):
@@ -31,6 +32,10 @@ class Style(Struct, frozen=True):
     """Whether empty fields have no element."""
     nillable: bool = False
     """Whether the schema lets elements be null."""
+    view: str = ""
+    """The view that the address names; its fields are the elements of records."""
+    standing_view: str = ""
+    """The view that counts where none is named and it lays the table out."""
 
     def answer(self, operation: str, content: str) -> bytes:
         """Return the envelope of an answer; its children are qualified as the WSDL says."""
@@ -57,6 +62,8 @@ def style_of(request: Request, table: str) -> Style:
         display=display,
         omits_empty=request.property_flag("glide.soap.omit_null_values"),
         nillable=request.property_flag("glide.wsdl.show_nillable"),
+        view=request.parameter("sysparm_view").strip(),
+        standing_view=properties.get(_VIEW, _USUAL_VIEW).strip(),
     )
 
 
