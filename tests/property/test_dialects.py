@@ -172,6 +172,10 @@ FIXED: dict[Operator, tuple[str, ...]] = {
         "-?*",
         "*0*1*",
     ),
+    Operator.MATCHES_REGEX: (
+        *(".*", ".", "..?", "A.*|.*b", "[^a]*", "(a|b|ß)+", "\\d+", "-?\\d*", "(?:.*[\\W_])?.*"),
+        *("^.+$", "[Σς]Α.*", "50%_\\\\", ".*0{2}.*", "[0-9a-f]{32}", "(.)(?=b)", "((a*)*)*b?"),  # noqa: RUF001
+    ),
     Operator.DYNAMIC: tuple(OPTIONS),
     **dict.fromkeys(
         (Operator.IN_HIERARCHY, Operator.IN_HIERARCHY_DYNAMIC),

@@ -286,6 +286,25 @@ SAME = (Operator.SAME_AS, Operator.NOT_SAME_AS)
 TOGETHER = st.one_of(
     st.sampled_from(NAMES), st.builds("{}@{}".format, *map(st.sampled_from, (DATES, PERIODS)))
 )
+EXPRESSIONS = st.recursive(
+    st.sampled_from(
+        (
+            *("a", "B", "ß", "Σ", "İ", ".", "\\d", "\\W", "\\s", "\\^", "'", "%", "_", "\\\\", "0"),
+            *("1", "[a-c]", "[^A]", "[\\d-]", "[é-ü]", "[^\\w\\s]", "[]^]", "[\\W_]", "-", ":", ""),
+        )
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3).map("".join),
+        st.builds(
+            "(?:{}){}".format, inner, st.sampled_from(["*", "+", "?", "{0,2}", "{2}", "{1,}"])
+        ),
+        st.lists(inner, min_size=1, max_size=3).map("|".join).map("({})".format),
+        st.builds("^{}$".format, inner),
+        st.builds("{}(?={})".format, inner, inner),
+    ),
+    max_leaves=6,
+)
+"""Regular expressions, most of them understood."""
 ASKED: dict[Operator, st.SearchStrategy[str]] = {
     **dict.fromkeys(BETWEEN_FIELDS, st.sampled_from(NAMES)),
     **dict.fromkeys(SAME, TOGETHER),
@@ -299,6 +318,7 @@ ASKED: dict[Operator, st.SearchStrategy[str]] = {
     Operator.DATE_PART: PARTS,
     Operator.INSTANCE_OF: st.sampled_from(CLASSES),
     Operator.MATCHES: st.text(alphabet=f"{LETTERS}***???", max_size=6),
+    Operator.MATCHES_REGEX: EXPRESSIONS,
 }
 
 

@@ -13,6 +13,7 @@ from midspan.query.comparison import Key, comparison_key, fold, measure, measure
 from midspan.query.condition import And, Condition, Operator, Or, Related, RelatedTerm, Term, Test
 from midspan.query.moments import local_time
 from midspan.query.plan import Sort
+from midspan.query.regex import matches_regex
 from midspan.query.related import holds
 from midspan.query.wildcard import matches
 
@@ -139,6 +140,7 @@ _POSITIVE: dict[Operator, Callable[[Test, str], bool]] = {
     Operator.STARTS_WITH: lambda test, text: fold(text).startswith(fold(test.values[0])),
     Operator.ENDS_WITH: lambda test, text: fold(text).endswith(fold(test.values[0])),
     Operator.MATCHES: lambda test, text: matches(fold(test.values[0]), fold(text)),
+    Operator.MATCHES_REGEX: lambda test, text: matches_regex(test.values[0], fold(text)),
 }
 _DISTANCES = (Operator.MORE_THAN, Operator.LESS_THAN)
 _SAMENESS = (Operator.SAME_AS, Operator.NOT_SAME_AS)

@@ -35,6 +35,7 @@ from midspan.query.moments import (
     same_period,
     split_bounds,
 )
+from midspan.query.regex import RefusedExpression, check_regex
 from midspan.query.related import MOST_RELATED, Budget, arranged, holds, paths_met
 from midspan.query.search import SEARCHES, search
 from midspan.query.wildcard import LONGEST_PATTERN
@@ -251,8 +252,11 @@ class Resolver:
         if value is None:
             self.report(InvalidQuery(f"Condition left out: cannot evaluate {str(term)[:80]!r}"))
             return None
-        meaning = _MEANINGS[term.operator]
-        found = meaning(self, path, term.operator, value)
+        try:
+            found = _MEANINGS[term.operator](self, path, term.operator, value)
+        except RefusedExpression as refused:
+            self.report(InvalidQuery(f"Condition left out: {refused.message}"))
+            return None
         if found is None:
             self.report(InvalidQuery(f"Condition left out: cannot use {str(term)[:80]!r}"))
         return found
@@ -331,6 +335,12 @@ class Resolver:
             return Test(path, Operator.IS_EMPTY)
         if len(value) > LONGEST_PATTERN:
             return None
+        return Test(self._shown(path), operator, (value,))
+
+    def _regex(self, path: FieldPath, operator: Operator, value: str) -> Condition | None:
+        if value == "":
+            return Test(path, Operator.IS_EMPTY)
+        check_regex(value)
         return Test(self._shown(path), operator, (value,))
 
     def _range(self, path: FieldPath, operator: Operator, value: str) -> Condition | None:
@@ -418,6 +428,7 @@ _MEANINGS: dict[Operator, _Meaning] = {
     Operator.STARTS_WITH: Resolver._matching,
     Operator.ENDS_WITH: Resolver._matching,
     Operator.MATCHES: Resolver._pattern,
+    Operator.MATCHES_REGEX: Resolver._regex,
     Operator.IS_EMPTY: Resolver._emptiness,
     Operator.IS_NOT_EMPTY: Resolver._emptiness,
     Operator.BETWEEN: Resolver._range,

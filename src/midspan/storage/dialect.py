@@ -16,6 +16,7 @@ import orjson
 from midspan.dictionary import Field, Storage
 from midspan.query import Operator
 from midspan.query.comparison import is_folded
+from midspan.query.regex import LONGEST_TEXT, postgresql
 from midspan.query.wildcard import like
 
 Value: TypeAlias = str | int | bool | Decimal | list[str] | None
@@ -71,7 +72,8 @@ class Dialect(Protocol):
         ...
 
     def match(self, operator: Operator, text: str) -> str:
-        """Return a test of a text expression for CONTAINS, STARTS_WITH, ENDS_WITH or MATCHES.
+        """Return a test of a text expression for one of CONTAINS, STARTS_WITH, ENDS_WITH, MATCHES
+        and MATCHES_REGEX.
 
         Takes the parameters that ``pattern`` returns.
         """
@@ -79,7 +81,7 @@ class Dialect(Protocol):
 
     def pattern(self, operator: Operator, value: str) -> tuple[Value, ...]:
         """Return the parameters of ``match``; every character of ``value`` is literal, but for
-        the two of a pattern."""
+        those that mean something in a pattern or a regular expression."""
         ...
 
     def listed(self, field: Field) -> str:
@@ -200,13 +202,15 @@ class SqliteDialect:
             return f"instr(fold({text}), fold(?)) > 0"
         if operator is Operator.MATCHES:
             return f"matches(fold(?), fold({text}))"
+        if operator is Operator.MATCHES_REGEX:
+            return f"matches_regex(?, fold({text}))"
         if operator is Operator.ENDS_WITH:
             return f"substr(fold({text}), -length(fold(?))) = fold(?)"
         # No UTF-8 text holds the byte FF, so this range is exactly the texts with the prefix.
         return f"(fold({text}) >= fold(?) AND fold({text}) < fold(?) || CAST(x'FF' AS TEXT))"
 
     def pattern(self, operator: Operator, value: str) -> tuple[Value, ...]:
-        once = operator in (Operator.CONTAINS, Operator.MATCHES)
+        once = operator in (Operator.CONTAINS, Operator.MATCHES, Operator.MATCHES_REGEX)
         return (value,) if once else (value, value)
 
     def listed(self, field: Field) -> str:
@@ -304,12 +308,18 @@ class PostgresDialect:
         return f"{expression} {'DESC NULLS LAST' if descending else 'NULLS FIRST'}"
 
     def match(self, operator: Operator, text: str) -> str:
+        if operator is Operator.MATCHES_REGEX:
+            # The order of tests joined by AND would be the database's to choose.
+            short = f"char_length({self.fold(text)}) <= {LONGEST_TEXT}"
+            return f"CASE WHEN {short} THEN {self.fold(text)} ~ ? END"
         return f"{self.fold(text)} LIKE {self.fold('?')}"
 
     def pattern(self, operator: Operator, value: str) -> tuple[Value, ...]:
         # The backslash is LIKE's escape character unless a statement names another.
         if operator is Operator.MATCHES:
             return (like(value),)
+        if operator is Operator.MATCHES_REGEX:
+            return (postgresql(value),)
         escaped = value.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         before = "" if operator is Operator.STARTS_WITH else "%"
         after = "" if operator is Operator.ENDS_WITH else "%"

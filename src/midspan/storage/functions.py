@@ -10,6 +10,7 @@ from typing import Any, cast
 from midspan.formats.periods import moved, part_of, truncated
 from midspan.query.comparison import fold
 from midspan.query.moments import shown_in
+from midspan.query.regex import matches_regex
 from midspan.query.wildcard import matches
 
 _EXACT = Context(prec=1000)
@@ -19,6 +20,7 @@ def register_functions(connection: sqlite3.Connection) -> None:
     """Give a SQLite connection what its dialect needs: fold, decimal order, exact totals."""
     connection.create_function("fold", 1, _fold_value, deterministic=True)
     connection.create_function("matches", 2, _matches, deterministic=True)
+    connection.create_function("matches_regex", 2, _matches_regex, deterministic=True)
     connection.create_function("date_moved", 3, _date_moved, deterministic=True)
     connection.create_function("date_local", 2, _date_local, deterministic=True)
     connection.create_function("date_part", 2, _date_part, deterministic=True)
@@ -97,6 +99,10 @@ def _fold_value(value: object) -> str | None:
 
 def _matches(pattern: str, text: str | None) -> bool | None:
     return None if text is None else matches(pattern, text)
+
+
+def _matches_regex(expression: str, text: str | None) -> bool | None:
+    return None if text is None else matches_regex(expression, text)
 
 
 def _date_moved(text: str | None, unit: str, count: int) -> str | None:

@@ -214,6 +214,7 @@ _TESTS: dict[Operator, Callable[[Where, Test], str]] = {
     Operator.STARTS_WITH: Where._match,
     Operator.ENDS_WITH: Where._match,
     Operator.MATCHES: Where._match,
+    Operator.MATCHES_REGEX: Where._match,
     Operator.IS_EMPTY: Where._empty,
     Operator.IS_NOT_EMPTY: Where._not_empty,
     Operator.BETWEEN: Where._between,
