@@ -46,6 +46,7 @@ from .worlds import (
     SAME,
     SESSION,
     SETTINGS,
+    TAGS,
     TREES,
     Record,
     World,
@@ -252,6 +253,49 @@ def test_every_count_of_related_rows_agrees(
                 compiled = compile_read(plan, world.dictionary, store.dialect)
                 assert store.run(compiled) == wanted, (str(term), compiled)
     assert discerning > 200
+
+
+TAG_TERMS = tuple(
+    Term(f"sys_tags.{sys_id(900)}", operator, value)
+    for operator, values in {
+        **dict.fromkeys(
+            (Operator.EQUALS, Operator.DIFFERS, Operator.IN, Operator.NOT_IN),
+            (sys_id(900), sys_id(902), "blue", f"{sys_id(900)},{sys_id(901)}", ""),
+        ),
+        **dict.fromkeys((Operator.DOES_NOT_HAVE, Operator.EXCLUDING), (sys_id(900), sys_id(902))),
+        **dict.fromkeys((Operator.CONTAINS, Operator.NOT_CONTAINS, Operator.MATCHES), ("LU", "*e")),
+        **dict.fromkeys((Operator.STARTS_WITH, Operator.ENDS_WITH), ("B", "D")),
+        **dict.fromkeys((Operator.IS_EMPTY, Operator.IS_NOT_EMPTY, Operator.ANYTHING), ("",)),
+        Operator.MATCHES_REGEX: ("(blue|red)", ".*u.*"),
+    }.items()
+    for value in values
+)
+
+
+@pytest.mark.parametrize("strategy", Strategy)
+def test_every_question_about_tags_agrees(stores: tuple[Store, Store], strategy: Strategy) -> None:
+    world = crowd(tables(strategy, strategy, *TAGS))
+    for number, name in enumerate(("Blue", "Red", "Unused"), 900):
+        world.records[sys_id(number)] = {"sys_id": sys_id(number), "class": "label", "name": name}
+    for number in range(40):
+        world.records[sys_id(950 + number)] = {
+            "sys_id": sys_id(950 + number),
+            "class": "label_entry",
+            "label": sys_id(900 + number % 2),
+            "table": ("base", "middle", "leaf", "person", "elsewhere")[number % 5],
+            "table_key": sys_id(number if number % 3 else number // 2),
+        }
+    for store in stores:
+        store.fill(world)
+    discerning = 0
+    for table, term in itertools.product(("base", "middle", "person"), TAG_TERMS):
+        plan = plan_read(world.dictionary, table, Query(term), ReadOptions(columns=["sys_id"]))
+        wanted = [(row["sys_id"],) for row in expected(world, plan)]
+        discerning += 0 < len(wanted) < len(world.rows(table))
+        for store in stores:
+            compiled = compile_read(plan, world.dictionary, store.dialect)
+            assert store.run(compiled) == wanted, (table, str(term), compiled)
+    assert discerning > 60
 
 
 def test_long_lists_and_wide_conditions_agree(stores: tuple[Store, Store]) -> None:

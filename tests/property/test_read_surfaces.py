@@ -29,6 +29,8 @@ HIDDEN = [f"{n:032x}" for n in (0x10, 0x11)]
 MISSING = "f" * 32
 CATALOG = "e0d08b13c3330100c8b837659bba8fb4"
 ITEM, CART = "7" * 32, "c" * 32
+MINE, THEIRS = "1a" * 16, "1b" * 16
+"""Tags of the reader and of somebody else."""
 DEPENDS = "1a9cb166f1571100a92eb60da2bce5c5"
 VISIBLE = World(
     {
@@ -46,6 +48,8 @@ VISIBLE = World(
         ("cmdb_ci_service", HOSTS[1]): {"name": "shop"},
         ("cmdb_rel_ci", HOSTS[0]): {"parent": HOSTS[0], "child": HOSTS[2], "type": DEPENDS},
         ("cmdb_rel_ci", HOSTS[1]): {"parent": HOSTS[2], "child": HOSTS[1], "type": DEPENDS},
+        ("label", MINE): {"name": "Mine", "owner": READER},
+        ("label_entry", MINE): {"label": MINE, "table": "u_case", "table_key": CASES[1]},
     },
     [(CASES[0], "u_diary", "dear")],
 )  # fmt: skip
@@ -61,6 +65,9 @@ MUCH = World(
         ("u_person", PEOPLE[2]): {"u_name": "Zoe", "u_public": "false", "u_boss": PEOPLE[1]},
         ("u_person", PEOPLE[3]): {"u_name": "Ann", "u_public": "false"},
         ("u_team", TEAMS[0]): {"u_name": "Blue"},
+        ("label", THEIRS): {"name": "Theirs", "owner": "6816f79cc0a8016401c5a33be04be441"},
+        ("label_entry", THEIRS): {"label": THEIRS, "table": "u_case", "table_key": CASES[0]},
+        ("label_entry", CART): {"label": MINE, "table": "u_case", "table_key": HIDDEN[0]},
         ("cmdb_ci_linux_server", HOSTS[2]): {"name": "db", "environment": "Test", "ram": "8"},
         **{
             ("u_case", case): {"u_number": "C1", "u_title": "a", "u_owner": PEOPLE[0],
@@ -135,6 +142,14 @@ ASKED = {
         "/u_case?u_owner=Zoe",
         "/u_case?sysparm_query=u_ownerDYNAMICx",
         "/u_case?sysparm_view=default",
+        *(f"/u_case?sysparm_query=sys_tags.{tag}{operator}{tag}" for tag in (MINE, THEIRS)
+          for operator in ("=", "DOESNOTHAVE", "EXCLUDING")),
+        "/u_case?sysparm_query=sys_tagsISEMPTY",
+        "/u_case?sysparm_query=sys_tagsISNOTEMPTY",
+        "/u_case?sysparm_query=sys_tagsLIKETheirs",
+        "/u_case?sysparm_query=u_titleMATCH_RGX[a-c]",
+        "/u_case?sysparm_query=u_secretMATCH_RGX.*",
+        "/label",
         "/u_case?sysparm_view=probe&sysparm_display_value=all",
         "/u_child_case?sysparm_view=probe",
         "/u_person?sysparm_query=u_nameLIKEn",

@@ -136,7 +136,7 @@ HOSTS = [f"{n:032x}" for n in range(0x300, 0x303)]
 SEEDS = itertools.count(1)
 WORDS = ["", "a", "B", "ab", "x y"]
 HELD = (
-    *("u_case", "u_person", "u_team", "cmdb_rel_ci", "cmdb_ci"),
+    *("label_entry", "label", "u_case", "u_person", "u_team", "cmdb_rel_ci", "cmdb_ci"),
     *("sc_cart_item", "sc_cart", "sc_cat_item", "sc_category"),
 )
 """Tables that ``hold`` empties first."""

@@ -101,7 +101,7 @@ class World:
         )
 
 
-def tables(strategy: Strategy, person: Strategy) -> Dictionary:
+def tables(strategy: Strategy, person: Strategy, *more: TableSpec) -> Dictionary:
     """A hierarchy of four classes beside a table of people, each with fields of all storages."""
     fields = tuple(FieldSpec(name=name, type=kind) for name, kind in TYPES.items())
     people = FieldSpec(name="person", type="reference", reference="person")
@@ -137,8 +137,23 @@ def tables(strategy: Strategy, person: Strategy) -> Dictionary:
             TableSpec(
                 name="agent", extends="person", fields=(FieldSpec(name="rank", type="integer"),)
             ),
+            *more,
         ]
     )
+
+
+TAGS = (
+    TableSpec(name="label", extendable=True, fields=(FieldSpec(name="name", display=True),)),
+    TableSpec(
+        name="label_entry",
+        extendable=True,
+        fields=(
+            FieldSpec(name="label", type="reference", reference="label"),
+            FieldSpec(name="table", type="table_name"),
+            FieldSpec(name="table_key", type="char"),
+        ),
+    ),
+)
 
 
 DICTIONARIES = [tables(first, second) for first in Strategy for second in Strategy]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from enum import StrEnum
 from functools import lru_cache
 
@@ -16,13 +15,15 @@ from midspan.api.strict import PREFIX, unknown_parameters
 from midspan.dictionary import Dictionary, FieldPath
 from midspan.formats import JsonValue, lenient_json, xml
 from midspan.kernel.errors import MalformedBody
-from midspan.query import And, Operator, Query, Term, Unknown, both, parse
+from midspan.query import And, Condition, Operator, Or, Query, Term, Unknown, both, parse
 
 DEFAULT_LIMIT = 10_000
 LARGEST_NUMBER = 2**31 - 1
 _REMEMBERED = 4_000
 """Characters of a request up to which what was read from them is remembered."""
 _NO_FILTERS = frozenset({"access_token"})
+_USERS = "sys_user"
+_SYS_ID = re.compile(r"[0-9a-fA-F]{32}")
 _NUMBER = re.compile(r"\s*0*([0-9]+)\s*")
 
 
@@ -119,7 +120,7 @@ def read_query(
     The second part says what becomes of unknown names, the third is the warnings.
     """
     query = parse(request.parameter(f"{PREFIX}query"))
-    terms, warnings = _filters(request.query, dictionary, table)
+    terms, warnings = _filters(request, dictionary, table)
     if terms:
         condition = both(query.condition, And(tuple(terms)))
         query = msgspec.structs.replace(query, condition=condition)
@@ -151,20 +152,32 @@ def read_write(request: Request) -> WriteRequest:
 
 
 def _filters(
-    pairs: Iterable[tuple[str, str]], dictionary: Dictionary, table: str
-) -> tuple[list[Term], list[str]]:
-    """Read ``column=value`` parameters; choices may be given by their labels."""
-    terms: list[Term] = []
+    request: Request, dictionary: Dictionary, table: str
+) -> tuple[list[Condition], list[str]]:
+    """Read ``column=value`` parameters; choices may be given by labels, users by user names."""
+    terms: list[Condition] = []
     warnings: list[str] = []
-    for name, value in pairs:
+    for name, value in request.query:
         if name.startswith(PREFIX) or name in _NO_FILTERS:
             continue
         path = dictionary.find_path(table, name)
         if path is None:
             warnings.append(f"Filter left out: table {table} has no field {name[:80]}")
         else:
-            terms.append(Term(name, Operator.EQUALS, _choice_value(path, value)))
+            terms.append(_filter(request, dictionary, path, value))
     return terms, warnings
+
+
+def _filter(request: Request, dictionary: Dictionary, path: FieldPath, value: str) -> Condition:
+    term = Term(path.name, Operator.EQUALS, _choice_value(path, value))
+    target = path.field.reference
+    if not target or not value or _SYS_ID.fullmatch(value) or not dictionary.is_a(target, _USERS):
+        return term
+    user_name = dictionary.path(path.tables[0], f"{path.name}.user_name")
+    records, now = request.parts.records, request.parts.clock.now()
+    if not records.access(request.actor, request.snapshot, now).path(user_name):
+        return term
+    return Or((term, Term(user_name.name, Operator.EQUALS, value)))
 
 
 def _choice_value(path: FieldPath, text: str) -> str:

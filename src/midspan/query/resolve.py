@@ -38,6 +38,8 @@ from midspan.query.moments import (
 from midspan.query.regex import RefusedExpression, check_regex
 from midspan.query.related import MOST_RELATED, Budget, arranged, holds, paths_met
 from midspan.query.search import SEARCHES, search
+from midspan.query.tags import FIELD as TAGS
+from midspan.query.tags import is_about_tags, tagged
 from midspan.query.wildcard import LONGEST_PATTERN
 
 _SYS_ID = re.compile(r"[0-9a-fA-F]{32}")
@@ -238,7 +240,23 @@ class Resolver:
             if found is None:
                 self.report(InvalidQuery(f"Condition left out: {self.table} cannot be searched"))
             return found
+        if is_about_tags(term):
+            return self._tags(term)
         return self._comparison(term)
+
+    def _tags(self, term: Term) -> Condition | None:
+        """Resolve what is asked of tags; a tag may be an expression, too."""
+        value = self.value(term.value, self.dictionary.field(self.table, TAGS))
+        names = dict.fromkeys(
+            (*self.dictionary.table(self.table).classes, *self.dictionary.ancestors(self.table))
+        )
+        asked = None
+        if value is not None:
+            asked = tagged(Term(term.field, term.operator, value), tuple(names))
+        if asked is None:
+            self.report(InvalidQuery(f"Condition left out: cannot use {str(term)[:80]!r}"))
+            return None
+        return self._resolve(asked)
 
     def _comparison(self, term: Term) -> Condition | None:
         if term.operator in _CHANGES:
@@ -274,6 +292,10 @@ class Resolver:
 
     def _always(self, path: FieldPath, operator: Operator, value: str) -> Condition | None:
         return ALWAYS
+
+    def _never_known(self, path: FieldPath, operator: Operator, value: str) -> Condition | None:
+        """Say of a question about tags that this field has none."""
+        return None
 
     def _emptiness(self, path: FieldPath, operator: Operator, value: str) -> Condition | None:
         return Test(path, operator)
@@ -409,6 +431,7 @@ class Resolver:
 
 
 _Meaning = Callable[[Resolver, FieldPath, Operator, str], Condition | None]
+_OF_TAGS = (Operator.DOES_NOT_HAVE, Operator.EXCLUDING)
 _CHANGES = frozenset({Operator.CHANGES, Operator.CHANGES_FROM, Operator.CHANGES_TO})
 _IN_PARTS = frozenset(
     {Operator.BETWEEN, Operator.ON, Operator.NOT_ON, Operator.DATE_PART, *RELATIVE}
@@ -449,6 +472,7 @@ _MEANINGS: dict[Operator, _Meaning] = {
     Operator.LESS_OR_EQUAL_FIELD: Resolver._later_field,
     Operator.MORE_THAN: apart,
     Operator.LESS_THAN: apart,
+    **dict.fromkeys(_OF_TAGS, Resolver._never_known),
     Operator.CHANGES: Resolver._change,
     Operator.CHANGES_FROM: Resolver._change,
     Operator.CHANGES_TO: Resolver._change,
