@@ -85,9 +85,13 @@ FIELDS = (
     "u_number", "u_title", "u_level", "u_secret", "u_rank", "u_dim", "u_dusk", "u_dusk.u_name",
     "u_owner", "u_owner.u_name",
     "u_owner.u_mail", "u_owner.u_boss", "u_owner.u_boss.u_name", "u_team", "u_team.u_name",
-    "u_watchers", "u_notes", "u_diary", "sys_id", "sys_class_name", "sys_mod_count", "no_such",
+    "u_watchers", "u_notes", "u_diary", "sys_tags", "sys_id", "sys_class_name",
+    "sys_mod_count", "no_such",
 )  # fmt: skip
-OPERATORS = ("=", "!=", ">", "<=", "LIKE", "NOT LIKE", "STARTSWITH", "IN", "NOT IN", "SAMEAS")
+OPERATORS = (
+    *("=", "!=", ">", "<=", "LIKE", "NOT LIKE", "STARTSWITH", "IN", "NOT IN", "SAMEAS"),
+    "MATCH_RGX",
+)
 VALUES = (*WORDS, "C1", "1", "2", PEOPLE[0], PEOPLE[2], TEAMS[0], "u_secret", "u_owner.u_name")
 TERMS = st.one_of(
     st.builds("{}{}{}".format, *map(st.sampled_from, (FIELDS, OPERATORS, VALUES))),

@@ -13,7 +13,7 @@ import orjson
 from midspan.api import html
 from midspan.api.description import Description, page, segment
 from midspan.api.forms import as_displayed
-from midspan.api.related import related
+from midspan.api.related import lists_of, related
 from midspan.api.request import Request
 from midspan.api.response import Response
 from midspan.api.router import Route, SignedIn
@@ -162,7 +162,9 @@ def show_record(request: Request) -> Response:
         f"<p>{html.link(html.nav_path(cls.name), f'All {cls.plural.lower()}')}</p>",
         body,
         related(
-            request.snapshot.dictionary.ancestors(cls.name), sys_id, partial(_belonging, request)
+            lists_of(request.snapshot, cls.name, request.parameter("sysparm_view").strip()),
+            sys_id,
+            partial(_belonging, request),
         ),
         html.data("g_scratchpad", displayed.scratchpad) if displayed.scratchpad else "",
     )

@@ -8,6 +8,8 @@ from urllib.parse import urlencode
 from msgspec import Struct
 
 from midspan.api import html
+from midspan.records import Snapshot
+from midspan.records.layouts import DEFAULT, related_of
 
 MOST = 20
 
@@ -58,16 +60,28 @@ RELATED: Mapping[str, tuple[Related, ...]] = {
 """By table; for its descendants too. Other references are found through the lists."""
 
 
+def lists_of(snapshot: Snapshot, table: str, view: str) -> tuple[Related, ...]:
+    """Return what the form of a view shows below a record, else the default view, else ours."""
+    for name in dict.fromkeys((view, DEFAULT)):
+        laid_out = related_of(snapshot, table, name)
+        if laid_out is not None:
+            return tuple(Related(one.table, one.field, one.query) for one in laid_out)
+    ancestors = snapshot.dictionary.ancestors(table)
+    return tuple(each for cls in ancestors for each in RELATED.get(cls, ()))
+
+
 def related(
-    classes: tuple[str, ...], sys_id: str, lister: Callable[[str, str, int], tuple[str, str, int]]
+    lists: tuple[Related, ...],
+    sys_id: str,
+    lister: Callable[[str, str, int], tuple[str, str, int]],
 ) -> str:
     """Return a section for each kind of rows that belong to a record and that there are.
 
-    ``classes`` are the record's class and its ancestors; ``lister`` takes table, query and limit
-    and returns the title, the rows as an HTML table and how many there are in all.
+    ``lister`` takes table, query and limit and returns the title, the rows as an HTML table and how
+    many there are in all.
     """
     parts = []
-    for each in (each for cls in classes for each in RELATED.get(cls, ())):
+    for each in lists:
         title, rows, total = lister(each.table, each.query(sys_id), MOST)
         if not total:
             continue

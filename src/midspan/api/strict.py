@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from midspan.api.request import Request
 from midspan.dictionary import Dictionary
 from midspan.kernel.errors import InvalidRequest, did_you_mean, nearest
-from midspan.query import NEVER
+from midspan.query import ALWAYS, NEVER
+from midspan.records.layouts import views_of
 from midspan.security import Access
 
 PREFIX = "sysparm_"
@@ -44,6 +45,7 @@ _MOST_HINTS = 5
 """Names of one request for which a near one is looked for; a search takes a millisecond."""
 _NO_FIELD = re.compile(r".* left out: table (\w+) has no field ([\w.]+)")
 _NO_TABLE = re.compile(r".* left out: there is no table (\w+)")
+_NO_VIEW = re.compile(r"View left out: table (\S+) has no view (.+)")
 _NO_PARAMETER = re.compile(r"Unknown parameter (\w+)")
 _NUMBER = re.compile(r"[0-9]+")
 _BOOLEAN = ("true", "false")
@@ -145,9 +147,16 @@ class _Hints:
             return self._field(match[1], match[2])
         if match := _NO_TABLE.fullmatch(warning):
             return did_you_mean(match[1], self._tables())
+        if match := _NO_VIEW.fullmatch(warning):
+            return self._view(match[1], match[2])
         if match := _NO_PARAMETER.fullmatch(warning):
             return self._parameter(match[1].lower())
         return None
+
+    def _view(self, table: str, name: str) -> str | None:
+        if self._access().rows("sys_ui_view", "read") != ALWAYS:
+            return None
+        return did_you_mean(name, views_of(self._request.snapshot, table))
 
     def _parameter(self, name: str) -> str | None:
         """Compare without what all names begin with."""

@@ -31,6 +31,8 @@ _TABLES = (
     "sys_ui_form_section",
     "sys_ui_section",
     "sys_ui_element",
+    "sys_ui_related_list",
+    "sys_ui_related_list_entry",
 )
 
 
@@ -41,12 +43,22 @@ class Section(Struct, frozen=True):
     elements: tuple[str, ...]
 
 
+class RelatedList(Struct, frozen=True):
+    """Rows of ``table`` whose ``field`` names the record; ``query`` narrows and sorts them."""
+
+    table: str
+    field: str
+    query: str = ""
+
+
 class Layouts(Struct, frozen=True):
     """All layouts by table and view; lists also by user."""
 
     forms: Mapping[tuple[str, str], tuple[Section, ...]] = {}
     lists: Mapping[tuple[str, str, str], tuple[str, ...]] = {}
     """The user is ``''`` for the list that everybody has."""
+    related: Mapping[tuple[str, str], tuple[RelatedList, ...]] = {}
+    """What a form shows below the fields."""
 
 
 def load_layouts(transaction: Transaction, dictionary: Dictionary) -> Layouts:
@@ -63,7 +75,24 @@ def load_layouts(transaction: Transaction, dictionary: Dictionary) -> Layouts:
         name = names.get(view or _DEFAULT_ID)
         if name is not None and sys_id in columns:
             lists.setdefault((table, name, user or ""), columns[sys_id])
-    return Layouts(_forms(transaction, sql, names), lists)
+    return Layouts(_forms(transaction, sql, names), lists, _related(transaction, sql, names))
+
+
+def _related(
+    transaction: Transaction, sql: Statements, names: Mapping[str, str]
+) -> dict[tuple[str, str], tuple[RelatedList, ...]]:
+    """Return related lists by table and view; what is no ``table.field`` is passed over."""
+    entries: dict[str, list[RelatedList]] = {}
+    for owner, text, narrowed, order in transaction.rows(sql["related_entries"]):
+        table, dot, field = text.partition(".")
+        if dot:
+            query = "^".join(part for part in (narrowed, order and f"ORDERBY{order}") if part)
+            entries.setdefault(owner, []).append(RelatedList(table, field, query))
+    return {
+        (table, names[view or _DEFAULT_ID]): tuple(entries[sys_id])
+        for sys_id, table, view in transaction.rows(sql["related_lists"])
+        if sys_id in entries and (view or _DEFAULT_ID) in names
+    }
 
 
 def _forms(
@@ -115,6 +144,23 @@ def form_of(snapshot: Snapshot, table: str, view: str = DEFAULT) -> tuple[Sectio
     return ()
 
 
+def related_of(
+    snapshot: Snapshot, table: str, view: str = DEFAULT
+) -> tuple[RelatedList, ...] | None:
+    """Return the related lists of a form; None where nothing lays them out."""
+    related = snapshot.part(LAYOUTS).related
+    for each in snapshot.dictionary.ancestors(table) if related else ():
+        found = related.get((each, _name(view)))
+        if found is not None:
+            fields = {
+                one: snapshot.dictionary.find_path(one.table, one.field)
+                for one in found
+                if one.table in snapshot.dictionary
+            }
+            return tuple(one for one in found if fields.get(one) is not None)
+    return None
+
+
 def list_of(snapshot: Snapshot, table: str, view: str = DEFAULT, user: str = "") -> tuple[str, ...]:
     """Return the columns of a list, those of the user's own if he has one, or none."""
     lists = snapshot.part(LAYOUTS).lists
@@ -126,6 +172,14 @@ def list_of(snapshot: Snapshot, table: str, view: str = DEFAULT, user: str = "")
             if columns := lists.get((each, name, owner)):
                 return _fields(snapshot.dictionary, table, columns)
     return ()
+
+
+def views_of(snapshot: Snapshot, table: str) -> frozenset[str]:
+    """Return the names of the views that lay a table out, for all or for one user."""
+    known = snapshot.part(LAYOUTS)
+    tables = snapshot.dictionary.ancestors(table)
+    keys = (*known.forms, *((table, view) for table, view, _ in known.lists))
+    return frozenset(view for name, view in keys if view and name in tables)
 
 
 def _name(view: str) -> str:

@@ -82,6 +82,35 @@ def test_a_form_has_the_sections_of_its_view_in_order(laid_out: Any) -> None:
     assert "Priority" in heads(plain)
 
 
+def test_a_form_has_the_related_lists_of_its_view(laid_out: Any) -> None:
+    headers = signed_in(laid_out, "admin")
+    lists, entry, child = (f"{n:032x}" for n in range(0x740, 0x743))
+    made = [
+        insert("sys_ui_related_list", {"name": "task", "view": VIEW}, sys_id=lists),
+        insert(
+            "sys_ui_related_list_entry",
+            {"list_id": lists, "related_list": "incident.parent_incident", "filter": "active=true"},
+            sys_id=entry,
+        ),
+        insert("incident", {"number": "CHILD1", "parent_incident": USER}, sys_id=child),
+    ]
+    changed(laid_out, *made)
+    page = laid_out.send("GET", f"/nav/incident/{USER}?sysparm_view=probe", headers=headers).text
+    assert "<h2>Incidents</h2>" in page
+    assert "CHILD1" in page
+    plain = laid_out.send("GET", f"/nav/incident/{USER}", headers=headers).text
+    assert "CHILD1" not in plain
+    changed(laid_out, *(delete(one.table, one.sys_id) for one in reversed(made)))
+
+
+def test_a_near_name_of_a_view_is_told_in_strict_mode(laid_out: Any) -> None:
+    path = f"/api/now/table/incident/{USER}?sysparm_view=prob"
+    answer = laid_out.send("GET", path, user="admin", headers={"X-Midspan-Strict": "true"})
+    assert answer.json()["error"]["detail"] == (
+        "View left out: table incident has no view prob. Did you mean 'probe'?"
+    )
+
+
 def test_a_change_of_a_layout_is_seen_at_once(laid_out: Any) -> None:
     path = f"/api/now/table/incident/{USER}?sysparm_view=probe"
     assert list(laid_out.send("GET", path, user="admin").json()["result"]) == [
