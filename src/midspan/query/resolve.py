@@ -24,6 +24,7 @@ from midspan.query.condition import (
     Term,
     Test,
 )
+from midspan.query.expression import RefusedExpression
 from midspan.query.hierarchy import in_hierarchy
 from midspan.query.moments import (
     RELATIVE,
@@ -35,7 +36,7 @@ from midspan.query.moments import (
     same_period,
     split_bounds,
 )
-from midspan.query.regex import RefusedExpression, check_regex
+from midspan.query.regex import check_regex
 from midspan.query.related import MOST_RELATED, Budget, arranged, holds, paths_met
 from midspan.query.search import SEARCHES, search
 from midspan.query.tags import FIELD as TAGS
