@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from urllib.parse import urlencode
 
@@ -12,10 +13,12 @@ from midspan.records import Snapshot
 from midspan.records.layouts import DEFAULT, related_of
 
 MOST = 20
+_GROUPS = re.compile(r"(?<!\^)\^NQ")
+"""Parts of a query that hold each for itself; a double caret is a sign of a value."""
 
 
 class Related(Struct, frozen=True):
-    """Rows of ``table`` whose ``field`` points to the record, in some order."""
+    """Rows of ``table`` whose ``field`` points to the record, narrowed and in some order."""
 
     table: str
     field: str
@@ -23,7 +26,7 @@ class Related(Struct, frozen=True):
 
     def query(self, sys_id: str) -> str:
         """Return the encoded query of the rows of a record."""
-        return f"{self.field}={sys_id}^{self.order}"
+        return "^NQ".join(f"{self.field}={sys_id}^{part}" for part in _GROUPS.split(self.order))
 
 
 RELATED: Mapping[str, tuple[Related, ...]] = {

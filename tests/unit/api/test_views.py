@@ -89,15 +89,21 @@ def test_a_form_has_the_related_lists_of_its_view(laid_out: Any) -> None:
         insert("sys_ui_related_list", {"name": "task", "view": VIEW}, sys_id=lists),
         insert(
             "sys_ui_related_list_entry",
-            {"list_id": lists, "related_list": "incident.parent_incident", "filter": "active=true"},
+            {
+                "list_id": lists,
+                "related_list": "incident.parent_incident",
+                "filter": "number=NONE^NQactive=true",
+            },
             sys_id=entry,
         ),
         insert("incident", {"number": "CHILD1", "parent_incident": USER}, sys_id=child),
+        insert("incident", {"number": "OTHER1"}, sys_id=f"{0x743:032x}"),
     ]
     changed(laid_out, *made)
     page = laid_out.send("GET", f"/nav/incident/{USER}?sysparm_view=probe", headers=headers).text
     assert "<h2>Incidents</h2>" in page
     assert "CHILD1" in page
+    assert "OTHER1" not in page
     plain = laid_out.send("GET", f"/nav/incident/{USER}", headers=headers).text
     assert "CHILD1" not in plain
     changed(laid_out, *(delete(one.table, one.sys_id) for one in reversed(made)))
