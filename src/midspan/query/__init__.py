@@ -19,7 +19,7 @@ from midspan.query.condition import (
     paths_of,
     related_in,
 )
-from midspan.query.evaluate import Counter, evaluate, in_order
+from midspan.query.evaluate import Counter, awaited_changes, evaluate, in_order
 from midspan.query.moments import asks_who_or_when
 from midspan.query.parse import format_query, parse, parse_term
 from midspan.query.plan import (
@@ -69,6 +69,7 @@ __all__ = [
     "Unknown",
     "ValueResolver",
     "asks_who_or_when",
+    "awaited_changes",
     "belonging",
     "both",
     "display_path",

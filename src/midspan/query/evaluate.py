@@ -53,6 +53,24 @@ def evaluate(
             raise TypeError(f"Condition {condition} is not resolved; call resolve_condition first")
 
 
+def awaited_changes(condition: Condition) -> frozenset[str] | None:
+    """Return fields of a record of which one has to change for a resolved condition to hold.
+
+    None where it may hold although nothing changes.
+    """
+    match condition:
+        case Test() if condition.operator in _CHANGES and len(condition.path.steps) == 1:
+            return frozenset({condition.path.steps[0].name})
+        case And():
+            asked = (awaited_changes(part) for part in condition.parts)
+            return next((names for names in asked if names is not None), None)
+        case Or():
+            parts = [awaited_changes(part) for part in condition.parts]
+            known = [names for names in parts if names is not None]
+            return frozenset().union(*known) if len(known) == len(parts) else None
+    return None
+
+
 def _tested(test: Test, get: Getter, before: Getter | None) -> bool:
     if test.operator in _CHANGES:
         return before is None or _changed(test, get(test.path), before)

@@ -131,6 +131,9 @@ class Phase:
         ]
 
     def _applies(self, rule: Rule, draft: Draft) -> bool:
+        awaited = rule.awaited
+        if awaited is not None and all(draft.get(name) == draft.old(name) for name in awaited):
+            return False
         return applies(rule, draft, self.transaction, DraftReader(draft, self.transaction))
 
     def _act(self, rule: Rule, draft: Draft) -> None:

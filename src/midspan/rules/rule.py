@@ -26,6 +26,7 @@ from midspan.query import (
     Test,
     Unknown,
     asks_who_or_when,
+    awaited_changes,
     parse,
     resolve_query,
 )
@@ -92,6 +93,8 @@ class Rule(Struct, frozen=True, kw_only=True):
     query: Query
     condition: Condition | None
     """The resolved condition; None where it depends on who does it and when."""
+    awaited: frozenset[str] | None = None
+    """Fields of which one has to change for the condition to hold; None where none has to."""
     roles: str = ""
     settings: tuple[Setting, ...] = ()
     abort: bool = False
@@ -233,6 +236,7 @@ def _compile(dictionary: Dictionary, values: Mapping[str, str]) -> Rule | None:
         on_query=on_query,
         query=query,
         condition=None if _is_dynamic(query.condition) else condition,
+        awaited=None if _is_dynamic(query.condition) else awaited_changes(condition),
         roles=values.get("role_conditions", ""),
         settings=settings,
         abort=abort,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from midspan.dictionary import Dictionary, FieldPath, FieldSpec, TableSpec
-from midspan.query import evaluate, parse, resolve_condition
+from midspan.query import awaited_changes, evaluate, parse, resolve_condition
 
 DICTIONARY = Dictionary.build(
     [
@@ -70,6 +70,25 @@ def test_change_operators_compare_with_the_values_before() -> None:
     assert holds("sizeCHANGESTO", old)
     assert holds("nameVALCHANGES", old, name="A")
     assert holds("sizeVALCHANGES", size="1")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("nameVALCHANGES", {"name"}),
+        ("flag=true^sizeCHANGESTO2", {"size"}),
+        ("sizeCHANGESFROM1^ORnameCHANGESTOx", {"size", "name"}),
+        ("nameVALCHANGES^NQflag=true^sizeCHANGESTO2", {"name", "size"}),
+        ("sizeCHANGESTO2^ORflag=true", None),
+        ("nameISEMPTY", None),
+        ("", None),
+    ],
+)
+def test_what_has_to_change_for_a_condition_to_hold(text: str, names: set[str] | None) -> None:
+    condition, _ = resolve_condition(DICTIONARY, "thing", parse(text).condition)
+    assert awaited_changes(condition) == names
+    same = {"name": "x", "size": "2", "flag": "true"}
+    assert holds(text, same, **same) is (names is None and text != "nameISEMPTY")
 
 
 def test_an_unresolved_condition_is_an_error() -> None:
