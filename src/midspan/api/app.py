@@ -10,7 +10,7 @@ import inspect
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
@@ -38,6 +38,7 @@ from midspan.api.openapiroute import OpenApi
 from midspan.api.parts import ApiParts
 from midspan.api.request import (
     NOBODY,
+    SHORT,
     KnownHeaders,
     Request,
     base_url,
@@ -173,7 +174,8 @@ class Application:
         exchange = _Exchange(self._request(scope, transaction))
         lives = self.parts.records.database.lives
         if lives.begun is None:  # a part of a batch is inside already
-            await self.parts.door.enter()
+            if not self.parts.door.enter_at_once():
+                await self.parts.door.enter()
             exchange.leave = self.parts.door.leave
         try:
             with lives.work():
@@ -190,9 +192,11 @@ class Application:
 
     async def _answer(self, exchange: _Exchange, scope: Scope, receive: Receive) -> Response:
         try:
+            sent = scope.get("query_string", b"")
             exchange.take(
-                query=query_pairs(scope.get("query_string", b"")),
+                query=query_pairs(sent),
                 path=normal_path(_raw_path(scope)),
+                brief=len(sent) <= SHORT,
             )
             if "origin" in exchange.request.headers:
                 permitted = await self._without_waiting(self._shared, exchange)
@@ -454,10 +458,13 @@ async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
             return
 
 
+_wire_name = lru_cache(maxsize=256)(lambda name: name.lower().encode())
+
+
 async def _send(send: Send, response: Response, *, bodyless: bool) -> None:
     headers = list(_FIXED_HEADERS)
     for name, value in response.headers.items():
-        headers.append((name.lower().encode(), _header_value(value)))
+        headers.append((_wire_name(name), _header_value(value)))
     if response.content_type:
         headers.append((b"content-type", response.content_type.encode()))
     headers += [(b"set-cookie", _header_value(cookie)) for cookie in response.cookies]

@@ -122,8 +122,9 @@ class Authenticator:
         """
         if not isinstance(access, SignedIn) or request.parameter("sysparm_tiny"):
             return None  # a short address has to be looked up
-        if any(scheme.claims(request) for scheme in self._others):  # and may have to wait
-            return None
+        for scheme in self._others:
+            if scheme.claims(request):  # and may have to wait
+                return None
         identity = self._basic.remembered(request)
         return request.replace(identity=identity) if identity else None
 

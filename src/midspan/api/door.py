@@ -17,6 +17,13 @@ class Door:
         self._opened = asyncio.Event()
         self._empty = asyncio.Event()
 
+    def enter_at_once(self) -> bool:
+        """Come in and tell so, unless the door is closed."""
+        if self._closed:
+            return False
+        self._inside += 1
+        return True
+
     async def enter(self) -> None:
         """Come in; waits while the door is closed."""
         while self._closed:

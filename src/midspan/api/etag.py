@@ -11,8 +11,6 @@ from __future__ import annotations
 import hashlib
 import re
 
-from msgspec import structs
-
 from midspan.api.description import Parameter, header
 from midspan.api.errors import PreconditionFailed
 from midspan.api.request import Request
@@ -40,11 +38,12 @@ def etag(body: bytes) -> str:
 
 def tagged(request: Request, response: Response) -> Response:
     """Return a read's answer with its ETag, or 304 where the client has it already."""
-    tag = etag(response.body) if isinstance(response.body, bytes) else ""
+    body = response.body
+    tag = etag(body) if isinstance(body, bytes) else ""
     headers = {**response.headers, "ETag": tag}
     if is_fresh(request, tag):
         return Response(304, headers=headers)
-    return structs.replace(response, headers=headers)
+    return Response(response.status, body, response.content_type, headers, response.cookies)
 
 
 def is_fresh(request: Request, tag: str) -> bool:

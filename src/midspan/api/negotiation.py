@@ -26,7 +26,16 @@ def response_form(request: Request) -> str:
     Raises:
         NotAcceptable: neither is wanted.
     """
-    form = preferred(request.headers.get("accept", ""), ("json", "xml"))
+    return form_of(request.headers.get("accept", ""))
+
+
+def form_of(accept: str) -> str:
+    """Return ``json`` or ``xml`` for the Accept header of a request for an API resource.
+
+    Raises:
+        NotAcceptable: neither is wanted.
+    """
+    form = preferred(accept, ("json", "xml"))
     if form is None:
         raise NotAcceptable("Not acceptable", hint="Accept application/json or application/xml.")
     return form

@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
 from msgspec import Struct, structs
@@ -21,18 +21,22 @@ from midspan.security import GUEST, Actor, Limit, OriginRule
 MAX_PARAMETERS = 1_000
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _TRUE = "true"
-_SHORT = 2_000
+SHORT = 2_000
 """Bytes of a query string up to which it is remembered; clients repeat theirs."""
+
+
+Pairs: TypeAlias = tuple[tuple[str, str], ...]
+"""The names and values of a query string, in their order."""
 
 
 class KnownHeaders(Headers):
     """The headers of a request, decoded once: every stage asks for some."""
 
     def __init__(self, scope: Scope) -> None:
-        super().__init__(raw=list(scope["headers"]))
+        self._list = list(scope["headers"])
         # The last one written wins, and of several with one name the first one counts.
         self._texts = {
-            name.decode("latin-1"): text.decode("latin-1") for name, text in reversed(self.raw)
+            name.decode("latin-1"): text.decode("latin-1") for name, text in reversed(self._list)
         }
 
     def __getitem__(self, key: str) -> str:
@@ -74,13 +78,15 @@ class Request(Struct, frozen=True):
     method: str
     path: str
     """Decoded once and checked; starts with a slash and never ends with one."""
-    query: tuple[tuple[str, str], ...]
+    query: Pairs
     headers: Headers
     base_url: str
     """Scheme and host that absolute links start with, without a slash at the end."""
     sent_method: str = ""
     """The method on the wire where X-HTTP-Method-Override changed it."""
-    sent_query: tuple[tuple[str, str], ...] = ()
+    brief: bool = False
+    """Whether the query is short enough that what follows from it is worth remembering."""
+    sent_query: Pairs = ()
     """The query on the wire where a short address stood for another one."""
     arguments: Mapping[str, str] = {}
     address: str = ""
@@ -119,18 +125,15 @@ class Request(Struct, frozen=True):
 
     def parameter(self, name: str, default: str = "") -> str:
         """Return a query parameter, the last one if it was given twice."""
-        for key, value in reversed(self.query):
-            if key == name:
-                return value
-        return default
+        return last_of(self.query, name, default)
 
     def flag(self, name: str) -> bool:
         """Tell whether a query parameter is ``true``, in any case."""
-        return self.parameter(name).strip().lower() == _TRUE
+        return is_true(self.parameter(name))
 
     def header_flag(self, name: str) -> bool:
         """Tell whether a header is ``true``, in any case."""
-        return self.headers.get(name, "").strip().lower() == _TRUE
+        return is_true(self.headers.get(name, ""))
 
     @property
     def announced(self) -> int | None:
@@ -152,7 +155,7 @@ class Request(Struct, frozen=True):
 
     def property_flag(self, name: str) -> bool:
         """Tell whether a system property is ``true``."""
-        return self.property(name).strip().lower() == _TRUE
+        return is_true(self.property(name))
 
     def form(self) -> dict[str, str]:
         """Return the fields of an ``application/x-www-form-urlencoded`` body."""
@@ -163,7 +166,20 @@ class Request(Struct, frozen=True):
         return structs.replace(self, **changes)
 
 
-def query_pairs(raw: bytes) -> tuple[tuple[str, str], ...]:
+def last_of(pairs: Pairs, name: str, default: str = "") -> str:
+    """Return the value of a parameter, the last one if it was given twice."""
+    for key, value in reversed(pairs):
+        if key == name:
+            return value
+    return default
+
+
+def is_true(text: str) -> bool:
+    """Tell whether the text of a flag is ``true``, in any case."""
+    return text.strip().lower() == _TRUE
+
+
+def query_pairs(raw: bytes) -> Pairs:
     """Decode a query string; empty values are kept.
 
     >>> query_pairs(b"a=1&b=x%20y+z&c=")
@@ -172,10 +188,10 @@ def query_pairs(raw: bytes) -> tuple[tuple[str, str], ...]:
     Raises:
         InvalidRequest: more than 1,000 parameters, or a NUL character in one.
     """
-    return _remembered_pairs(raw) if len(raw) <= _SHORT else _query_pairs(raw)
+    return _remembered_pairs(raw) if len(raw) <= SHORT else _query_pairs(raw)
 
 
-def _query_pairs(raw: bytes) -> tuple[tuple[str, str], ...]:
+def _query_pairs(raw: bytes) -> Pairs:
     pairs = tuple(_pairs(raw.decode("utf-8", "replace")))
     if any("\x00" in name or "\x00" in value for name, value in pairs):
         raise InvalidRequest(
@@ -210,9 +226,12 @@ def base_url(parts: ApiParts, headers: Headers, server: str) -> str:
     scheme = "https" if parts.secure else "http"
     if parts.behind_proxy:
         scheme, host = _forwarded(headers, scheme, host)
-    if not _HOST.fullmatch(host):
-        host = server
-    return f"{scheme}://{host}"
+    return _origin(scheme, host, server)
+
+
+@lru_cache(maxsize=64)
+def _origin(scheme: str, host: str, server: str) -> str:
+    return f"{scheme}://{host if _HOST.fullmatch(host) else server}"
 
 
 def client_address(parts: ApiParts, headers: Headers, peer: str) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from midspan.api.request import Request
+from midspan.api.request import Pairs, Request
 from midspan.dictionary import Dictionary
 from midspan.kernel.errors import InvalidRequest, did_you_mean, nearest
 from midspan.query import ALWAYS, NEVER
@@ -80,9 +80,12 @@ _VALUES: Mapping[str, tuple[Callable[[str], bool], str]] = {
 
 def unknown_parameters(request: Request, known: frozenset[str] = KNOWN) -> tuple[str, ...]:
     """Return a warning for each ``sysparm_`` that does not exist, or whose value cannot be used."""
-    if not request.query:
-        return ()
-    return tuple(_unused(request.query, known))
+    return unknown_in(request.query, known)
+
+
+def unknown_in(pairs: Pairs, known: frozenset[str] = KNOWN) -> tuple[str, ...]:
+    """Do as ``unknown_parameters`` for the parameters of a query string."""
+    return tuple(_unused(pairs, known)) if pairs else ()
 
 
 def _unused(pairs: Iterable[tuple[str, str]], known: frozenset[str]) -> Iterator[str]:

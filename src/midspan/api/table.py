@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
 import orjson
+from msgspec import Struct
 
 from midspan.api.description import (
     BOTH,
@@ -25,11 +26,11 @@ from midspan.api.description import (
 )
 from midspan.api.etag import READ_IF, WRITE_IF, check, etag, is_conditional, tagged
 from midspan.api.idempotency import KEY, REPLAYED, once
-from midspan.api.negotiation import response_form
-from midspan.api.request import Request
+from midspan.api.negotiation import form_of, response_form
+from midspan.api.request import Pairs, Request
 from midspan.api.response import JSON, XML, Response
 from midspan.api.router import Route, SignedIn, api_version, versioned
-from midspan.api.strict import refuse_in_strict_mode, unknown_parameters, warning_header
+from midspan.api.strict import refuse_in_strict_mode, unknown_in, unknown_parameters, warning_header
 from midspan.api.tableread import (
     open_table,
     read_page,
@@ -44,13 +45,17 @@ from midspan.api.tablerequest import (
     read_list,
     read_shape,
     read_write,
+    shape_of,
 )
 from midspan.api.tableview import View
 from midspan.api.tablewrite import Incoming
 from midspan.dictionary import Table
 from midspan.formats import xml
 from midspan.kernel.errors import RecordNotFound
-from midspan.records import Change, ChangeOptions, Operation, RecordTransaction
+from midspan.records import Change, ChangeOptions, Operation, RecordTransaction, Snapshot
+
+_SHORT = 300
+"""Characters of an Accept header up to which what a request wants is remembered."""
 
 
 def table_routes() -> tuple[Route, ...]:
@@ -202,31 +207,53 @@ _GET = Description(
 
 def get_record(request: Request) -> Response:
     """Answer one record, of its own class or a descendant of the table."""
-    form, view, warnings = _wanted_record(request)
+    wanted = _wanted_record(request)
     with request.parts.records.read(request.actor) as transaction:
-        row = read_record(request, transaction, view, request.arguments["sys_id"])
-    return tagged(request, answer(row, form, headers=warning_header(warnings)))
+        row = read_record(request, transaction, wanted.view, request.arguments["sys_id"])
+    return tagged(request, answer(row, wanted.form, headers=warning_header(wanted.warnings)))
 
 
 def get_record_at_once(request: Request) -> Response | None:
     """Answer one record's stored values on the event loop, from a database in this process."""
     if not request.parts.records.prompt:
         return None
-    form, view, warnings = _wanted_record(request)
-    row = read_stored_at_once(request, view, request.arguments["sys_id"])
+    wanted = _wanted_record(request)
+    row = read_stored_at_once(request, wanted.view, request.arguments["sys_id"])
     if row is None:
         return None
-    return tagged(request, answer(row, form, headers=warning_header(warnings)))
+    headers = warning_header(wanted.warnings) if wanted.warnings else {}
+    return tagged(request, answer(row, wanted.form, headers=headers))
 
 
-def _wanted_record(request: Request) -> tuple[str, View, tuple[str, ...]]:
-    """Return the form of the answer, what to show and what was left out of the request."""
-    form = response_form(request)
-    table = open_table(request.snapshot, request.arguments["table"])
-    view = shown_view(request.snapshot, table.name, read_shape(request))
-    warnings = (*unknown_parameters(request), *view.warnings)
-    refuse_in_strict_mode(request, warnings)
-    return form, view, warnings
+class _WantedRecord(Struct, frozen=True):
+    """The form of an answer, what to show, and what was left out of the request."""
+
+    form: str
+    view: View
+    warnings: tuple[str, ...]
+
+
+def _wanted_record(request: Request) -> _WantedRecord:
+    accept, table, pairs = (
+        request.headers.get("accept", ""),
+        request.arguments["table"],
+        request.query,
+    )
+    snapshot = request.snapshot
+    if request.brief and len(accept) <= _SHORT:
+        wanted = snapshot.derive(_read_wanted, accept, table, pairs)
+    else:
+        wanted = _read_wanted(snapshot, accept, table, pairs)
+    if wanted.warnings:
+        refuse_in_strict_mode(request, wanted.warnings)
+    return wanted
+
+
+def _read_wanted(snapshot: Snapshot, accept: str, table: str, pairs: Pairs) -> _WantedRecord:
+    form = form_of(accept)
+    shape = shape_of(pairs)
+    view = shown_view(snapshot, open_table(snapshot, table).name, shape)
+    return _WantedRecord(form, view, (*unknown_in(pairs), *view.warnings))
 
 
 _CREATE = Description(

@@ -47,8 +47,9 @@ from midspan.records import (
     RecordTransaction,
     Snapshot,
     prepare_read,
+    settled_access,
 )
-from midspan.security import Access
+from midspan.security import Access, Actor
 from midspan.storage import Dialect, Row
 
 MOST_WALKS = 60
@@ -254,20 +255,26 @@ def read_stored_at_once(request: Request, view: View, sys_id: str) -> dict[str, 
     Raises:
         RecordNotFound: there is none, or the actor may not read it.
     """
+    if view.display is not Display.VALUE:
+        return None
     records, snapshot = request.parts.records, request.snapshot
-    if view.display is not Display.VALUE or records.narrows(view.table, snapshot):
-        return None
-    access = records.access(request.actor, snapshot, request.parts.clock.now())
-    if access.foreknown or access.depends(view.table):
-        return None
-    access = access.of_row(view.table, sys_id)
-    one = _one(snapshot, access, records.database.dialect, view)
+    dialect = records.database.dialect
+    if view.shape.small and records.settled(snapshot):
+        one = snapshot.derive(_settled, request.actor, dialect, view.table, view.shape)
+    else:
+        if records.narrows(view.table, snapshot):
+            return None
+        access = records.access(request.actor, snapshot, request.parts.clock.now())
+        if access.foreknown or access.depends(view.table):
+            return None
+        one = _one(snapshot, access.of_row(view.table, sys_id), dialect, view)
     row = records.read_at_once(one.read, sys_id)
     if row is LATER:
         return None
     if row is None:
         raise RecordNotFound(view.table, sys_id)
-    return stored_values(one.layout, (row,), link_start(request))[0]
+    links = link_start(request) if one.layout.references else ""
+    return stored_values(one.layout, (row,), links)[0]
 
 
 class _One(Struct, frozen=True):
@@ -281,6 +288,12 @@ def _one(snapshot: Snapshot, access: Access, dialect: Dialect, view: View) -> _O
     if view.shape.small:
         return snapshot.derive(_prepared, access, dialect, view.table, view.shape)
     return _prepared(snapshot, access, dialect, view.table, view.shape)
+
+
+def _settled(
+    snapshot: Snapshot, actor: Actor, dialect: Dialect, table: str, shape: RowShape
+) -> _One:
+    return _prepared(snapshot, settled_access(snapshot, actor), dialect, table, shape)
 
 
 def _prepared(

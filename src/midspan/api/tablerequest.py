@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from midspan.api.negotiation import body_form
-from midspan.api.request import Request
+from midspan.api.request import Pairs, Request, is_true, last_of
 from midspan.api.strict import PREFIX, unknown_parameters
 from midspan.dictionary import Dictionary, FieldPath
 from midspan.formats import JsonValue, lenient_json, xml
@@ -74,10 +74,15 @@ class WriteRequest(Struct, frozen=True, kw_only=True):
 
 def read_shape(request: Request) -> RowShape:
     """Read how rows are to be shown; used by every method."""
-    names = request.parameter(f"{PREFIX}fields")
-    wanted = request.parameter(f"{PREFIX}display_value").strip().lower()
-    links = not request.flag(f"{PREFIX}exclude_reference_link")
-    view = request.parameter(f"{PREFIX}view")
+    return shape_of(request.query)
+
+
+def shape_of(pairs: Pairs) -> RowShape:
+    """Read from the parameters of a query string how rows are to be shown."""
+    names = last_of(pairs, f"{PREFIX}fields")
+    wanted = last_of(pairs, f"{PREFIX}display_value").strip().lower()
+    links = not is_true(last_of(pairs, f"{PREFIX}exclude_reference_link"))
+    view = last_of(pairs, f"{PREFIX}view")
     if len(names) + len(wanted) + len(view) > _REMEMBERED:
         return _shape(names, wanted, view, links=links)
     return _remembered_shape(names, wanted, view, links=links)

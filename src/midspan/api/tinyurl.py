@@ -93,7 +93,7 @@ def expanded(request: Request) -> Request:
         )
     kept = query_pairs(rows[0].data.encode())
     given = tuple(pair for pair in request.query if pair[0] != PARAMETER)
-    return request.replace(query=(*kept, *given), sent_query=request.query)
+    return request.replace(query=(*kept, *given), sent_query=request.query, brief=False)
 
 
 def _wanted(request: Request) -> str:

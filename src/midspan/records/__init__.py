@@ -31,7 +31,7 @@ from midspan.records.snapshot import (
     SnapshotPart,
 )
 from midspan.records.states import START, SavedState, SavedStates
-from midspan.records.store import LATER, Keepers, RecordStore
+from midspan.records.store import LATER, Keepers, RecordStore, settled_access
 from midspan.records.transaction import RecordTransaction
 
 __all__ = [
@@ -71,5 +71,6 @@ __all__ = [
     "delete",
     "insert",
     "prepare_read",
+    "settled_access",
     "update",
 ]

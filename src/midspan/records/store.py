@@ -130,12 +130,18 @@ class RecordStore:
                 return True
         return False
 
+    def settled(self, snapshot: Snapshot) -> bool:
+        """Tell whether snapshot and actor alone decide what people may do: ``settled_access``.
+
+        So it is as long as no code of hooks narrows queries, and no rule has a script or compares
+        with the present.
+        """
+        scripted = self.access_scripts is not None and snapshot.part(ACCESS).scripted
+        return not (scripted or self.narrows(None, snapshot) or snapshot.derive(_asks_the_time))
+
     def _granted(self, actor: Actor, snapshot: Snapshot, now: datetime) -> Access:
         instant = now.replace(microsecond=0) if snapshot.derive(_asks_the_time) else _ANY_TIME
-        zone = _zone(snapshot)
-        if zone and not actor.time_zone:
-            actor = msgspec.structs.replace(actor, time_zone=zone)
-        return snapshot.derive(_access, actor, instant)
+        return _access_at(snapshot, actor, instant)
 
     @property
     def prompt(self) -> bool:
@@ -274,6 +280,18 @@ def _asks_the_time(snapshot: Snapshot) -> bool:
 
 def _zone(snapshot: Snapshot) -> str:
     return snapshot.part(PROPERTIES).get(TIME_ZONE, "")
+
+
+def settled_access(snapshot: Snapshot, actor: Actor) -> Access:
+    """Return what an actor may do under a snapshot for which ``RecordStore.settled`` holds."""
+    return _access_at(snapshot, actor, _ANY_TIME)
+
+
+def _access_at(snapshot: Snapshot, actor: Actor, instant: datetime) -> Access:
+    zone = _zone(snapshot)
+    if zone and not actor.time_zone:
+        actor = msgspec.structs.replace(actor, time_zone=zone)
+    return snapshot.derive(_access, actor, instant)
 
 
 def _access(snapshot: Snapshot, actor: Actor, now: datetime) -> Access:

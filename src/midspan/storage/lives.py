@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar, Token
 
 from midspan.kernel.errors import Unavailable
 
@@ -27,30 +27,44 @@ class StaleWork(Unavailable):
 _begun: ContextVar[tuple[object, int] | None] = ContextVar("midspan_life", default=None)
 
 
+class _Work:
+    """The block of ``Lives.work``; every request is one, so that it is no generator."""
+
+    __slots__ = ("_anew", "_lives", "_token")
+
+    def __init__(self, lives: Lives, *, anew: bool) -> None:
+        self._lives = lives
+        self._anew = anew
+        self._token: Token[tuple[object, int] | None] | None = None
+
+    def __enter__(self) -> None:
+        lives = self._lives
+        if self._anew or lives.begun is None:
+            self._token = _begun.set((lives, lives.now))
+
+    def __exit__(self, *_: object) -> None:
+        if self._token is not None:
+            _begun.reset(self._token)
+
+
 class Lives:
     """The lives of one database, and the gate in front of it; safe to use from many threads."""
 
     def __init__(self) -> None:
         self.now = 0
         """The number of the present life."""
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
+        """Taken directly on the way in and out: a condition costs more than all they do."""
+        self._changed = threading.Condition(self._lock)
         self._inside: dict[int, int] = {}
         self._alone: int | None = None
 
-    @contextmanager
-    def work(self, *, anew: bool = False) -> Iterator[None]:
+    def work(self, *, anew: bool = False) -> AbstractContextManager[None]:
         """Let everything inside belong to the present life; inside other work, to that work's.
 
         ``anew`` begins in the present life in any case.
         """
-        if not anew and self.begun is not None:
-            yield
-            return
-        token = _begun.set((self, self.now))
-        try:
-            yield
-        finally:
-            _begun.reset(token)
+        return _Work(self, anew=anew)
 
     @property
     def begun(self) -> int | None:
@@ -74,7 +88,7 @@ class Lives:
         A thread that is inside may enter again without waiting.
         """
         me = threading.get_ident()
-        with self._changed:
+        with self._lock:
             waits = self._alone not in (None, me) and me not in self._inside
             if waits and (timeout <= 0 or not self._changed.wait_for(self._is_open, timeout)):
                 return None
@@ -83,7 +97,7 @@ class Lives:
 
     def leave(self, entered: int) -> None:
         """Leave after ``enter``; another thread may do that."""
-        with self._changed:
+        with self._lock:
             left = self._inside[entered] - 1
             if left:
                 self._inside[entered] = left

@@ -16,6 +16,7 @@ import pytest
 from msgspec import Struct
 
 from midspan.api import ApiParts, Application, Request, Response, Route, SignedIn, create_app
+from midspan.api.request import SHORT
 from midspan.instance import Instance
 from midspan.kernel.clock import ManualClock
 from midspan.records import delete, insert, update
@@ -164,6 +165,18 @@ def test_event_loop_and_thread_answer_alike(desk: Desk, more: dict[str, str]) ->
     threaded = desk.get(params=more, auth=None, headers=cookie)
     assert prompt.status_code == threaded.status_code == 200
     assert prompt.content == threaded.content
+
+
+def test_what_is_remembered_of_a_request_is_its_own(desk: Desk) -> None:
+    """Form, fields and warnings of one request say nothing about the next; nor does its length."""
+    few, as_xml = {"sysparm_fields": "number"}, {"Accept": "application/xml"}
+    long = {**few, "sysparm_feilds": "x" * SHORT}
+    for _ in range(2):
+        assert desk.get(headers=as_xml).content.startswith(b"<?xml")
+        assert list(desk.get(params=few).json()["result"]) == ["number"]
+        assert "sysparm_feilds" in desk.get(params=long).headers["x-midspan-warning"]
+        assert desk.get(params=long, headers={"X-Midspan-Strict": "true"}).status_code == 400
+        assert desk.get(headers={"Accept": "image/png"}).status_code == 406
 
 
 def test_who_is_not_remembered_is_checked(desk: Desk) -> None:
