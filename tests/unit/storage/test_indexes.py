@@ -38,6 +38,7 @@ def _fill(instance: Instance) -> None:
             "number": f"INC{n:07}",
             "caller_id": f"{n % 500:032}" if n else CALLER,
             "opened_at": datetime_text(day),
+            "sys_created_on": datetime_text(day),
             "sys_updated_on": datetime_text(day),
         }
         for n, day in enumerate(days)
@@ -56,6 +57,8 @@ def _fill(instance: Instance) -> None:
         (f"caller_idIN{CALLER},{'d' * 32}", "ix_task_caller_id"),
         ("opened_atBETWEEN2025-03-01 00:00:00@2025-03-02 00:00:00", "ix_task_opened_at"),
         ("sys_updated_on>2025-12-28 00:00:00^ORDERBYsys_updated_on", "ix_task_sys_updated_on"),
+        ("sys_created_on>2025-12-28 00:00:00^ORDERBYsys_created_on", "ix_task_sys_created_on"),
+        ("ORDERBYDESCsys_created_on", "ix_task_sys_created_on"),
     ],
 )
 def test_the_class_of_a_row_does_not_take_the_place_of_a_better_index(
@@ -76,6 +79,15 @@ def test_pages_of_a_class_by_number_are_not_sorted(instance: Instance, query: st
     sqlite = instance.database.dialect.name == "sqlite"
     assert ("ix_task_sys_class_name_numb" if sqlite else "ix_task_number") in found
     assert "TEMP B-TREE" not in found
+
+
+def test_what_is_read_in_the_order_it_was_made_is_not_sorted(instance: Instance) -> None:
+    query = "sys_created_on>=2025-11-01 00:00:00^ORDERBYsys_created_on"
+    found = explained(instance, query)
+    if instance.database.dialect.name == "sqlite":
+        assert "TEMP B-TREE" not in found
+    else:  # sorts what was made in one second
+        assert "Presorted Key: sys_created_on" in found
 
 
 def explained(instance: Instance, query: str) -> str:
