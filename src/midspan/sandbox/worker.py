@@ -24,6 +24,8 @@ _MIB = 1024 * 1024
 _CHUNK = 64 * 1024
 _YIELDS = 10
 """How much a worker gives way to the instance where cores are short: as a "nice" value."""
+_SESSION_YIELDS = 5
+"""The same for its session, which gives way to whatever else runs, too: a third of a share."""
 
 
 class ParentGone(Exception):
@@ -179,8 +181,8 @@ def main(descriptor: int) -> None:
     _, body = frames.read_frame(lambda size: read_exactly(descriptor, size), 1 << 32)
     setup = frames.unpack_setup(body)
     lockdown.bound_heap()
+    lockdown.give_way(_YIELDS, _SESSION_YIELDS)
     user = lockdown.be_nobody()
-    os.nice(_YIELDS)
     lockdown.die_with(setup.parent)
     ended = _thread.allocate_lock()
     ended.acquire()

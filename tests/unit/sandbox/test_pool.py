@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 
 import psutil
 import pytest
@@ -276,3 +277,15 @@ def test_a_closed_session_cannot_be_used() -> None:
 def test_workers_give_way_to_the_instance_where_cores_are_short() -> None:
     with SandboxPool(size=1) as pool, pool.session(nothing) as session:
         assert psutil.Process(session.worker_pid).nice() == min(os.nice(0) + 10, 19)
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/autogroup").exists(), reason="this kernel does not group by session"
+)
+def test_the_sessions_of_workers_give_way_too() -> None:
+    """Among sessions the value of a process counts for nothing; two start close together."""
+    with SandboxPool(size=2) as pool, pool.session(nothing) as one, pool.session(nothing) as two:
+        for each in (one, two):
+            told = Path(f"/proc/{each.worker_pid}/autogroup").read_text(encoding="ascii")
+            assert told.split()[-2:] == ["nice", "5"]
+            assert told.split()[0] != Path("/proc/self/autogroup").read_text().split()[0]
