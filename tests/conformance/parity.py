@@ -65,7 +65,10 @@ libraries, a *live* instance, *ours*.
 def page() -> str:
     """Return the whole page."""
     cases = {
-        name: {path: yaml.safe_load(path.read_text()) for path in sorted(folder.glob("*.yaml"))}
+        name: {
+            path: yaml.load(path.read_text(), yaml.CSafeLoader)
+            for path in sorted(folder.glob("*.yaml"))
+        }
         for folder in sorted(CASES.iterdir())
         if folder.is_dir() and any(folder.glob("*.yaml"))
         for name in [folder.name]

@@ -72,7 +72,7 @@ class Place(Struct):
 @pytest.fixture(params=["sqlite", "postgresql"])
 def places(
     request: pytest.FixtureRequest,
-    new_database: Callable[[], str],
+    new_database: Callable[..., str],
     pg_programs: None,
 ) -> Callable[[Path], Place]:
     """Return a function that gives a data directory a fresh database of one kind."""
@@ -80,7 +80,7 @@ def places(
     def place(data: Path) -> Place:
         if request.param == "sqlite":
             return Place(["--data", str(data)])
-        url = new_database()
+        url = new_database(empty=True)
         return Place(["--data", str(data), "--database", url], url)
 
     return place
@@ -296,11 +296,11 @@ def test_what_is_no_backup_is_refused(
 
 
 def test_two_nodes_on_one_database(
-    start: Start, tmp_path: Path, new_database: Callable[[], str]
+    start: Start, tmp_path: Path, new_database: Callable[..., str]
 ) -> None:
     """They start at the same moment on an empty database, and each sees what the other changes."""
     shared = {**SECRET, "MIDSPAN_MASTER_KEY": "B" * 43 + "="}
-    database = new_database()
+    database = new_database(empty=True)
     nodes = [
         start("--data", str(tmp_path / name), "--database", database, "--port", "0", **shared)
         for name in ("one", "two")

@@ -8,6 +8,7 @@ import json
 import re
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, quote_from_bytes
 
@@ -81,14 +82,14 @@ DOCTYPE = b"XML with a DOCTYPE is refused"
 
 @pytest.fixture(scope="module")
 def app() -> Iterator[Application]:
-    with fortress() as found:
+    with _besieged() as found:
         yield found
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def any_app(request: pytest.FixtureRequest) -> Iterator[Application]:
     sqlite = request.param == "sqlite"
-    with fortress("" if sqlite else request.getfixturevalue("new_database")()) as found:
+    with _besieged("" if sqlite else request.getfixturevalue("new_database")()) as found:
         yield found
 
 
@@ -341,12 +342,27 @@ def _parameters(route: Route) -> list[str]:
     return [one.name for one in described if one.place == "query"]
 
 
+_SIEGES: dict[Application, tuple[Siege, asyncio.Runner]] = {}
+"""The siege of each open application: to make one for each request costs more than the request."""
+
+
+@contextmanager
+def _besieged(database: str = "") -> Iterator[Application]:
+    with fortress(database) as app, asyncio.Runner() as runner:
+        _SIEGES[app] = (Siege(app, 1), runner)
+        try:
+            yield app
+        finally:
+            del _SIEGES[app]
+
+
 def _sent(app: Application, attack: Attack) -> tuple[int, bytes]:
-    return asyncio.run(Siege(app, 1).send(attack))
+    siege, runner = _SIEGES[app]
+    return runner.run(siege.send(attack))
 
 
 def _harmless(app: Application, attack: Attack, status: int, answer: bytes, about: object) -> bool:
-    found = list(Siege(app, 1).problems(attack, status, answer))
+    found = list(_SIEGES[app][0].problems(attack, status, answer))
     assert found == [], (about, attack.method, attack.path[:200], attack.user)
     return True
 

@@ -39,10 +39,10 @@ def sides(request: pytest.FixtureRequest) -> Iterator[tuple[Side, Side]]:
 
 
 @pytest.fixture(scope="module")
-def stores(new_database: Callable[[], str]) -> Iterator[tuple[Store, Store]]:
+def stores(new_database: Callable[..., str]) -> Iterator[tuple[Store, Store]]:
     light = sqlite3.connect(":memory:", isolation_level=None)
     register_functions(light)
-    with psycopg.connect(new_database(), autocommit=True) as heavy:
+    with psycopg.connect(new_database(empty=True), autocommit=True) as heavy:
         heavy.execute(POSTGRESQL_SETUP)
         heavy.execute("SET client_min_messages = warning")
         heavy.prepare_threshold = None

@@ -45,7 +45,7 @@ def upgraded(
     request: pytest.FixtureRequest,
     release: Path,
     tmp_path_factory: pytest.TempPathFactory,
-    new_database: Callable[[], str],
+    new_database: Callable[..., str],
 ) -> Iterator[tuple[Instance, dict[str, Any]]]:
     """Return the release's instance, opened by this code, and what it has to hold."""
     data = tmp_path_factory.mktemp("upgraded")
@@ -53,7 +53,7 @@ def upgraded(
     if request.param == "sqlite":
         (data / "records.db").write_bytes(_unpacked(release / "records.db.zst"))
     else:
-        url = new_database()
+        url = new_database(empty=True)
         load_sql(url, _unpacked(release / "records.sql.zst").decode())
     expected = json.loads((release / f"{request.param}.json").read_text())
     with pytest.MonkeyPatch.context() as patch:

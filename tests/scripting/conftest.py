@@ -38,7 +38,7 @@ def store(transaction: RecordTransaction, records: list[dict[str, Any]]) -> None
 
 def fill(instance: Instance) -> None:
     """Store the fixture: the tables first, then what is in them."""
-    records = yaml.safe_load(FIXTURE.read_text(encoding="utf-8"))
+    records = yaml.load(FIXTURE.read_text(encoding="utf-8"), yaml.CSafeLoader)
     for defining in (True, False):
         chosen = [record for record in records if (record["table"] in DEFINING) is defining]
         with instance.records.write(SYSTEM, enforce=False) as transaction:

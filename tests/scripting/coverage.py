@@ -78,16 +78,17 @@ def held() -> Held:
     """Read all cases."""
     found = Held()
     for path in sorted((HERE / "cases").glob("*.yaml")):
-        for case in yaml.safe_load(path.read_text(encoding="utf-8")) or []:
+        for case in yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader) or []:
             found.add(case)
     for path in sorted(WIRE.glob("*.yaml")):
-        found.add_wire(yaml.safe_load(path.read_text(encoding="utf-8")).get("holds") or {})
+        case = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
+        found.add_wire(case.get("holds") or {})
     return found
 
 
 def wanted() -> tuple[Wanted, list[str]]:
     """Return the methods by class, and the items most used."""
-    names = yaml.safe_load((HERE / "names.yaml").read_text(encoding="utf-8"))
+    names = yaml.load((HERE / "names.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
     classes: Wanted = defaultdict(set)
     for part in ("package", "others"):
         for name, methods in names[part].items():

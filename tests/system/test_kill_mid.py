@@ -97,10 +97,10 @@ class Lab(Records):
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def lab(
-    request: pytest.FixtureRequest, new_database: Callable[[], str], tmp_path: Path
+    request: pytest.FixtureRequest, new_database: Callable[..., str], tmp_path: Path
 ) -> Iterator[Lab]:
     database = new_database() if request.param == "postgresql" else ""
-    made = Lab(tmp_path, database, new_database())
+    made = Lab(tmp_path, database, new_database(empty=True))
     yield made
     made.close()
 

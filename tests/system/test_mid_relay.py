@@ -30,8 +30,8 @@ def site(request: pytest.FixtureRequest, new_database: Callable[[], str]) -> Ite
 
 
 @pytest.fixture(scope="module")
-def private_url(new_database: Callable[[], str]) -> str:
-    return new_database()
+def private_url(new_database: Callable[..., str]) -> str:
+    return new_database(empty=True)
 
 
 @pytest.fixture

@@ -126,9 +126,9 @@ def acme(request: pytest.FixtureRequest, new_database: Callable[[], str]) -> Ite
 
 
 @pytest.fixture
-def postgres_site(postgres_database: str) -> Iterator[Site]:
-    """A site on an empty PostgreSQL database of its own."""
-    with open_instance(postgres_database, clock=ManualClock()) as instance:
+def postgres_site(new_database: Callable[[], str]) -> Iterator[Site]:
+    """A site on a PostgreSQL database of its own."""
+    with open_instance(new_database(), clock=ManualClock()) as instance:
         with instance.records.write(SYSTEM, enforce=False) as records:
             records.apply(update("sys_user", ADMIN, {"user_password": PASSWORD}))
         with asyncio.Runner() as runner:

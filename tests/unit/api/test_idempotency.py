@@ -336,15 +336,17 @@ def test_two_at_once_have_one_effect(any_site: Site) -> None:
         check(any_site, Site(any_site.instance, any_site.app, runner))
 
 
-def test_of_two_at_once_on_two_nodes_one_waits(postgres_database: str, tmp_path: Path) -> None:
-    homes = [tmp_path / "one", tmp_path / "two"]
+def test_of_two_at_once_on_two_nodes_one_waits(
+    new_database: Callable[[], str], tmp_path: Path
+) -> None:
+    homes, database = [tmp_path / "one", tmp_path / "two"], new_database()
     with ExitStack() as stack:
         nodes = []
         for home in homes:
             home.mkdir()
             if (homes[0] / KEY_FILE).exists():
                 shutil.copy(homes[0] / KEY_FILE, home / KEY_FILE)
-            settings = Settings(data=home, database=postgres_database, ephemeral=True)
+            settings = Settings(data=home, database=database, ephemeral=True)
             instance = Instance(settings, clock=ManualClock())
             stack.callback(instance.close)
             nodes.append(stack.enter_context(site_of(instance)))

@@ -76,7 +76,7 @@ def test_every_function_of_every_field_is_answered(site: Site) -> None:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def instance(request: pytest.FixtureRequest) -> Iterator[Instance]:
     postgres = request.param == "postgresql"
-    database = request.getfixturevalue("postgres_database") if postgres else ""
+    database = request.getfixturevalue("new_database")() if postgres else ""
     with open_instance(database, clock=ManualClock()) as opened:
         yield opened
 

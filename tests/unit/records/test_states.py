@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -323,14 +323,14 @@ def test_a_snapshot_of_another_release_is_refused(instance: Instance) -> None:
 
 
 def test_an_instance_that_was_not_started_for_it_refuses(
-    tmp_path: Path, postgres_database: str
+    tmp_path: Path, new_database: Callable[[], str]
 ) -> None:
     kept = Instance(Settings(data=tmp_path / "data"))
     with pytest.raises(Conflict) as refused:
         kept.reset()
     assert "--allow-reset" in (refused.value.hint or "")
     kept.close()
-    with open_instance(postgres_database) as instance:
+    with open_instance(new_database()) as instance:
         instance.keep_start()
         with pytest.raises(Conflict) as refused:
             instance.reset()
