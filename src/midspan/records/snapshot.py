@@ -9,12 +9,15 @@ the next look immediate.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from datetime import timedelta
 from functools import lru_cache, partial
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
+from weakref import WeakValueDictionary
 
+import msgspec
 from msgspec import Struct
 
 from midspan.dictionary import Dictionary
@@ -38,6 +41,9 @@ STALE_AFTER = timedelta(seconds=1)
 FILTER_OPTION = "sys_filter_option_dynamic"
 MOST_DERIVED = 256
 """Answers that a snapshot remembers for each question."""
+
+_IN_USE: WeakValueDictionary[bytes, Dictionary] = WeakValueDictionary()
+"""Dictionaries by a hash of the rows that they were made of."""
 
 
 class SnapshotPart(Struct, Generic[Loaded], frozen=True):
@@ -89,7 +95,12 @@ class Snapshot:
 
 
 def load_dictionary(transaction: Transaction) -> Dictionary:
-    """Read the dictionary from its tables."""
+    """Read the dictionary from its tables.
+
+    A change of it is read three times: for the tables, for the rest of its transaction, and for
+    everybody after the commit. To make a dictionary takes much longer than to read its rows, so
+    the same rows give the same one, as long as somebody uses it.
+    """
     sql = Statements("midspan.records", "records", transaction.dialect)
     metadata = Metadata(
         tables=transaction.rows(sql["tables"]),
@@ -98,7 +109,11 @@ def load_dictionary(transaction: Transaction) -> Dictionary:
         choices=transaction.rows(sql["choices"]),
         numbers=transaction.rows(sql["numbers"]),
     )
-    return Dictionary.build(specs_of(metadata))
+    digest = hashlib.blake2b(msgspec.msgpack.encode(metadata)).digest()
+    found = _IN_USE.get(digest)
+    if found is None:
+        found = _IN_USE[digest] = Dictionary.build(specs_of(metadata))
+    return found
 
 
 def load_properties(transaction: Transaction) -> Mapping[str, str]:

@@ -401,7 +401,8 @@ class RecordTransaction:
             self.database.execute(self.store.sql["raise_version"], (part,))
         if "dictionary" in self._touched:
             # First, because other parts are read from tables that may be new.
-            migrate(self.database, before, load_dictionary(self.database))
+            after = load_dictionary(self.database)
+            migrate(self.database, before, after)
         self.use(self.store.holder.renew(self.database, publish=False))
 
     def after_commit(self, callback: Callable[[], None]) -> None:

@@ -6,10 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from midspan.dictionary import Dictionary, TableSpec
 from midspan.dictionary.metadata import table_id
 from midspan.instance import Instance
 from midspan.kernel.errors import DuplicateKey, InvalidDefinition, InvalidValue
 from midspan.records import delete, insert, update
+from midspan.records.snapshot import load_dictionary
 from midspan.security import SYSTEM
 
 
@@ -28,6 +30,32 @@ def test_a_table_with_a_column_is_there_at_once(instance: Instance) -> None:
     with instance.records.read(SYSTEM) as transaction:
         assert transaction.require("u_gear", made.sys_id).get("u_size") == "7"
         assert "u_size" in transaction.dictionary.table("u_gear").fields
+
+
+def test_a_dictionary_is_made_once_for_each_state_of_its_rows(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change reads it three times, and whoever reads the same rows gets the same object."""
+    made: list[Dictionary] = []
+
+    def build(specs: list[TableSpec]) -> Dictionary:
+        made.append(build_of(specs))
+        return made[-1]
+
+    build_of = Dictionary.build
+    monkeypatch.setattr(Dictionary, "build", build)
+    column = {"name": "incident", "element": "u_once", "internal_type": "integer"}
+    with instance.records.write(SYSTEM, enforce=False) as transaction:
+        sys_id = transaction.apply(insert("sys_dictionary", column)).sys_id
+    with instance.database.read() as other:
+        assert load_dictionary(other) is instance.holder.current().dictionary
+    assert [found.table("incident").fields["u_once"].type for found in made] == ["integer"]
+    with instance.records.write(SYSTEM, enforce=False) as transaction:
+        transaction.apply(update("sys_dictionary", sys_id, {"column_label": "Another"}))
+    assert len(made) == 2
+    assert instance.holder.current().dictionary.table("incident").fields["u_once"].label == (
+        "Another"
+    )
 
 
 def test_a_child_table_is_read_through_its_parent(instance: Instance) -> None:
