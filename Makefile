@@ -8,6 +8,9 @@ STAMP := $(VENV)/.ready
 WORKERS ?= 2
 # A file goes to one worker, files in the order of tests/conftest.py: the long ones first.
 SHARED := --dist loadfile --no-loadscope-reorder
+# Tests start hundreds of processes of this program: each compiles it again where an environment,
+# as those of many containers, says that no bytecode is to be kept. Empty is unset for Python.
+export PYTHONDONTWRITEBYTECODE :=
 
 help:  ## Show the verbs.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
