@@ -39,7 +39,8 @@ from midspan.testing import open_instance
 ADMIN = "6816f79cc0a8016401c5a33be04be441"
 PASSWORD = "correct horse"
 BASE = "http://inst.example.com"
-EXAMPLES = int(os.environ.get("MIDSPAN_EXAMPLES", "10"))
+EXAMPLES = int(os.environ.get("MIDSPAN_EXAMPLES", "7"))
+"""For each operation, once right and once wrong; so both users take a minute of a processor."""
 RECORDS = {
     "incident": "b" * 32,
     "sys_user": "c" * 32,
@@ -83,7 +84,10 @@ class Conversation:
 
     def ask(self, operation: Any) -> None:
         """Make requests for one operation."""
-        for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+        modes = [GenerationMode.POSITIVE]
+        if can_be_wrong(operation):
+            modes.append(GenerationMode.NEGATIVE)
+        for mode in modes:
             self._renew()
             # Nobody waits for the throttle of sign-ins, which is not what is tested.
             self._clock.advance(timedelta(hours=1))
@@ -121,6 +125,22 @@ class Conversation:
                 if records.get(table, sys_id) is None:
                     values = {"user": ADMIN, "name": "x"} if table == "api_key" else {}
                     records.apply(insert(table, values, sys_id=sys_id))
+
+
+def can_be_wrong(operation: Any) -> bool:
+    """Tell whether a request can differ from its description and still be that operation's.
+
+    It cannot where all that is described is free text in path and headers; schemathesis tries five
+    hundred times to find that out, which took a quarter of this test.
+    """
+    texts = [*operation.path_parameters, *operation.headers]
+    return bool(
+        operation.query
+        or operation.body
+        or any(header.is_required for header in operation.headers)
+        or any(one.raw_schema.get("type") != "string" for one in texts)
+        or any(not one.raw_schema.keys() <= {"type", "minLength"} for one in texts)
+    )
 
 
 @pytest.mark.parametrize("user", ["admin", "ann"])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from midspan.apps.load import builtin_hash
 from midspan.instance import Instance
 from midspan.jobs import ManualJobs
 from midspan.kernel.clock import ManualClock
@@ -127,6 +128,8 @@ def world(
 ) -> Iterator[World]:
     database = new_database() if request.param == "postgresql" else ""
     with tempfile.TemporaryDirectory() as folder:
+        # So the instance knows that the copied database is of this release, as it does on SQLite.
+        (Path(folder) / "apps.hash").write_text(builtin_hash())
         made = World(Path(folder), database, slack[1])
         made.connect(f"{slack[1]}{slack[0].webhook_path}")
         yield made
