@@ -82,6 +82,11 @@ def heavy_json() -> Iterator[Body]:
     yield Body("longer than any body", media, b'{"a":"' + b"x" * (26 * MEGABYTE) + b'"}')
 
 
+BOMBS = ("gzip bomb", "gzip bomb as XML", "gzip bomb in a gzip bomb", "deflate bomb",
+         "broken gzip", "no gzip at all", "unknown packing")  # fmt: skip
+"""Names of the bombs, for who does not want to make them yet."""
+
+
 @cache
 def bombs() -> tuple[Body, ...]:
     """Return bodies that grow when they are unpacked: 256 MB out of 256 kB, and less of that."""
