@@ -43,8 +43,10 @@ def work(arguments: dict[str, Any], told: Told) -> None:
     instance = Instance(settings)
     if arguments["point"]:
         instance.flows.interpreter.checkpoint = Fuse(arguments["point"], arguments["times"])
+        told.ready()  # it may die at once, at what the last node left
     instance.start_work()
-    told.ready()
+    if not arguments["point"]:
+        told.ready()
     for number in range(arguments["count"]):
         with instance.records.write(SYSTEM) as transaction:
             values = {"short_description": f"change {number}", "approval": "requested"}
