@@ -119,12 +119,24 @@ class Interpreter:
         return self._finish(run, "COMPLETE", "")
 
     def given_up(self, context: JobContext, why: str) -> None:
-        """End a run in error whose segments ended too many processes."""
+        """End a run whose segments ended too many processes.
+
+        What a step that was under way did outside is not known, and with it how the run ended.
+        """
+        told = f"The run cannot go on: {why}"
         with self.records.write(SYSTEM, enforce=False) as transaction:
             context.finish(transaction.database, Failed(why))
             run = self.journal.begin(transaction, context.job.payload["run"], self.node)
-            if run is not None:
-                self.journal.finish(transaction, run, "ERROR", f"The run cannot go on: {why}")
+            if run is None:
+                return
+            state = "error"
+            for entry in self.journal.entries(transaction, run.sys_id):
+                if entry.state == "intended":
+                    state = "unknown"
+                    values = {"error": told, "ended": datetime_text(self.records.clock.now())}
+                    ended = structs.replace(entry, state=state)
+                    self.journal.change(transaction, run, ended, **values)
+            self.journal.finish(transaction, run, _ENDINGS[state], told)
 
     def _wait(self, run: Run, pause: _Pause) -> Outcome:
         until = self.records.clock.now() + pause.after

@@ -273,21 +273,31 @@ def test_a_cancelled_run_goes_no_further(world: World, slack: tuple[SlackReceive
     assert slack[0].messages == []
 
 
-def test_a_run_that_kills_its_processes_ends_in_error(
-    world: World, slack: tuple[SlackReceiver, str]
+@pytest.mark.parametrize(
+    ("point", "state", "steps"),
+    [("", "ERROR", []), ("intent", "OUTCOME_UNKNOWN", ["complete", "complete", "unknown"])],
+)
+def test_a_run_that_kills_its_processes_is_given_up(
+    world: World, slack: tuple[SlackReceiver, str], point: str, state: str, steps: list[str]
 ) -> None:
     world.flow(CHANGE_APPROVED)
     approve(world)
     world.instance.dispatcher.drain()
     with world.instance.database.read() as transaction:
         ((job, _),) = world.jobs.table.due(transaction, 2)
-    for _ in range(20):
-        assert world.jobs.table.claim(job) is not None
+    if point:
+        world.crash_at = point
+        with pytest.raises(Crash):
+            world.jobs.run_due()
+    for _ in range(19 if point else 20):
         world.jobs.table.release()
+        assert world.jobs.table.claim(job) is not None
+    world.jobs.table.release()
     world.work()
     (run,) = world.runs()
-    assert run.get("state") == "ERROR"
+    assert run.get("state") == state
     assert run.get("error") == "The run cannot go on: The job ended 20 processes"
+    assert world.steps(run) == steps
     assert slack[0].messages == []
 
 
