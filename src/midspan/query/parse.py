@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from midspan.query.blocks import Block, inline, related_text
 from midspan.query.condition import (
@@ -44,6 +44,12 @@ _NO_MEANING = ("", "EQ", "ENDRLQUERY", "ENDSUBQUERY")
 _DEEPEST = 21
 """Conditions on related rows that are read inside each other; the planner refuses fewer."""
 _TOO_DEEP = Query(invalid=("related rows nested too deep",))
+MOST_PARTS = 4_000
+"""Conditions and keys of one query. SQLite plans in a time that grows with the square of their
+number: half a second for these, minutes for those of a megabyte of query."""
+_TOO_MANY = Query(invalid=(f"more than {MOST_PARTS} parts",) * (MOST_PARTS + 1))
+"""As many parts as the planner refuses, whatever else becomes of the query on the way there."""
+_GROUPS = re.compile(r"(?:NQ\^*)*")
 _VALUELESS = frozenset({Operator.IS_EMPTY, Operator.IS_NOT_EMPTY, Operator.ANYTHING})
 _EMPTY = {Operator.EQUALS: Operator.IS_EMPTY, Operator.DIFFERS: Operator.IS_NOT_EMPTY}
 
@@ -52,10 +58,10 @@ def parse(text: str) -> Query:
     """Read an encoded query; ``^NQ`` binds loosest, ``^OR`` tightest, ``^ORDERBY`` not at all.
 
     Never fails: a part that cannot be read goes to ``Query.invalid``, and what is done about it is
-    the planner's choice. Empty parts, ``^EQ``, an end of nothing and a leading ``GOTO`` mean
-    nothing; ``^^`` is a caret inside a value. Conditions on related rows hold besides all others of
-    their group: OR and NQ before RLQUERY and SUBQUERY mean nothing, and a missing end is that of
-    the query.
+    the planner's choice; more than 4,000 parts are not read, and every planner refuses them. Empty
+    parts, ``^EQ``, an end of nothing and a leading ``GOTO`` mean nothing; ``^^`` is a caret inside
+    a value. Conditions on related rows hold besides all others of their group: OR and NQ before
+    RLQUERY and SUBQUERY mean nothing, and a missing end is that of the query.
 
     >>> print(parse("active=true^priority=1^ORpriority=2^ORDERBYnumber").condition)
     (active=true AND (priority=1 OR priority=2))
@@ -75,8 +81,20 @@ def parse(text: str) -> Query:
 
 def _parse(text: str, depth: int) -> Query:
     reader = _Reader(depth)
-    reader.read_all(_split(text))
+    if text.count("^") >= MOST_PARTS:  # a megabyte of them would become fifty megabytes of terms
+        if sum(1 for part in _split(text) if _means_something(part)) > MOST_PARTS:
+            return _TOO_MANY
+        reader.read_all([part for part in _split(text) if part not in ("", "EQ")])
+    else:
+        reader.read_all(list(_split(text)))
     return reader.query()
+
+
+def _means_something(part: str) -> bool:
+    """Tell whether a part is a condition or a key, or is meant to be one."""
+    if part.startswith("NQ"):
+        part = _GROUPS.sub("", part, count=1)
+    return part not in _NO_MEANING
 
 
 def parse_term(text: str) -> Term | None:
@@ -212,12 +230,11 @@ class _Reader:
             last.append(term)
 
 
-def _split(text: str) -> list[str]:
-    """Split at single carets; a double one becomes a caret of its part.
+def _split(text: str) -> Iterator[str]:
+    """Yield what stands between single carets; a double one becomes a caret of its part.
 
     No part begins with one: written again behind another part it would belong to that.
     """
-    parts: list[str] = []
     current = ""
     position = 0
     for match in _CARET.finditer(text):
@@ -226,9 +243,9 @@ def _split(text: str) -> list[str]:
         if match.group() == "^^":
             current += "^"
         else:
-            parts.append(current)
+            yield current.lstrip("^")
             current = ""
-    return [part.lstrip("^") for part in (*parts, current + text[position:])]
+    yield (current + text[position:]).lstrip("^")
 
 
 def _any(parts: Sequence[Condition]) -> Condition:

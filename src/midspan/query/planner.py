@@ -19,12 +19,10 @@ from midspan.query.condition import (
     RelatedTerm,
     Test,
 )
+from midspan.query.parse import MOST_PARTS
 from midspan.query.plan import ReadPlan, Sort
 from midspan.query.resolve import Resolver, Unknown, ValueResolver, display_path, simplify
 
-MOST_PARTS = 4_000
-"""Conditions and keys of one read. SQLite plans in a time that grows with the square of their
-number: half a second for these, minutes for those of a megabyte of query."""
 _CHANGES = frozenset({Operator.CHANGES, Operator.CHANGES_FROM, Operator.CHANGES_TO})
 
 
@@ -116,8 +114,8 @@ def query_condition(resolver: Resolver, query: Query) -> Condition:
     parts = _terms(query.condition) + keys + len(query.invalid)
     if parts > MOST_PARTS:
         raise InvalidRequest(
-            f"The query has {parts} parts",
-            detail=f"At most {MOST_PARTS} are possible; an IN takes any number of values.",
+            f"The query has more than {MOST_PARTS} parts",
+            detail="No more are possible; an IN takes any number of values.",
         )
     return _without_changes(resolver.query(query))
 
@@ -127,7 +125,7 @@ def _terms(condition: Condition) -> int:
     if isinstance(condition, And | Or):
         return sum(_terms(part) for part in condition.parts)
     if isinstance(condition, RelatedTerm):
-        return 1 + _terms(condition.query.condition)
+        return 1 + _terms(condition.query.condition) + len(condition.query.invalid)
     return 1
 
 

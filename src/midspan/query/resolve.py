@@ -36,6 +36,7 @@ from midspan.query.moments import (
     same_period,
     split_bounds,
 )
+from midspan.query.parse import MOST_PARTS
 from midspan.query.regex import check_regex
 from midspan.query.related import MOST_RELATED, Budget, arranged, holds, paths_met
 from midspan.query.search import SEARCHES, search
@@ -177,6 +178,10 @@ class Resolver:
 
     def query(self, query: Query) -> Condition:
         """Like ``condition``; the policy also applies to the parts that were not readable."""
+        if len(query.invalid) > MOST_PARTS:
+            self._budget.left = min(self._budget.left, -1)
+            self.report(InvalidQuery(f"More than {MOST_PARTS} parts in the query"))
+            return NEVER
         condition = self.condition(query.condition)
         for part in query.invalid:
             self.report(InvalidQuery(f"Cannot read the part {part[:80]!r} of the query"))

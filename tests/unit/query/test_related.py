@@ -5,20 +5,22 @@ from __future__ import annotations
 import pytest
 
 from midspan.dictionary import Dictionary, FieldSpec, TableSpec
-from midspan.kernel.errors import InvalidField, InvalidQuery, InvalidTable
+from midspan.kernel.errors import InvalidField, InvalidQuery, InvalidRequest, InvalidTable
 from midspan.query import (
     ALWAYS,
     NEVER,
     Order,
+    ReadOptions,
     Related,
     Unknown,
     evaluate,
     parse,
     paths_of,
+    plan_read,
     related_in,
     resolve_query,
 )
-from midspan.query.parse import format_query
+from midspan.query.parse import MOST_PARTS, format_query
 from midspan.query.related import MOST_RELATED, belonging
 
 DICTIONARY = Dictionary.build(
@@ -219,8 +221,21 @@ def test_too_many_find_nothing(text: str, unknown: Unknown) -> None:
         assert len(warnings(text)) == 1
     else:
         assert resolved(text, unknown) == "NEVER"
-        with pytest.raises(InvalidQuery, match=str(MOST_RELATED)):
+        with pytest.raises(InvalidQuery, match=f"More than ({MOST_RELATED}|{MOST_PARTS}) "):
             resolved(text, Unknown.REFUSE)
+
+
+@pytest.mark.parametrize("unknown", [Unknown.IGNORE, Unknown.NOTHING])
+@pytest.mark.parametrize("join", ["^", "^OR", "^NQ"])
+def test_more_parts_than_are_read_find_nothing(join: str, unknown: Unknown) -> None:
+    """Wherever they stand: none of whom nothing is known must not become all."""
+    text = join.join(["name=x"] * (MOST_PARTS + 1))
+    assert resolved(text, unknown) == "NEVER"
+    for head in ("JOINperson.sys_id=role.person!", "sys_idSUBQUERYperson,role,"):
+        inside = f"{head}{text.replace('^', '^^')}"
+        assert resolved(inside, unknown) == "NEVER"
+        with pytest.raises(InvalidRequest, match="more than 4000 parts"):
+            plan_read(DICTIONARY, "person", parse(inside), ReadOptions(unknown=unknown))
 
 
 def test_as_many_as_allowed_are_resolved() -> None:
