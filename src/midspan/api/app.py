@@ -11,6 +11,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from functools import lru_cache, partial
+from io import BytesIO
 from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
@@ -435,7 +436,7 @@ async def _read_body(request: Request, receive: Receive, limit: int) -> bytes:
     announced = request.announced or 0
     if announced > limit:
         raise BodyTooLarge(announced, limit)
-    chunks: list[bytes] = []
+    whole = BytesIO()  # gives its bytes away as they are: joined pieces would be there twice
     size = 0
     came = _chunks(receive)
     body = unpacked(request, came)
@@ -443,8 +444,10 @@ async def _read_body(request: Request, receive: Receive, limit: int) -> bytes:
         size += len(chunk)
         if size > limit:
             raise BodyTooLarge(size, limit) if body is came else InflatedTooLarge
-        chunks.append(chunk)
-    return b"".join(chunks)
+        if size == len(chunk) == announced:
+            return chunk
+        whole.write(chunk)
+    return whole.getvalue()
 
 
 async def _chunks(receive: Receive) -> AsyncIterator[bytes]:

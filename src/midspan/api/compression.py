@@ -10,7 +10,7 @@ import asyncio
 import gzip
 import re
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 
 from msgspec import structs
 
@@ -25,8 +25,9 @@ LEAST_ANSWER = 8_192
 _MOST_RATIO = 100
 _FREE = 10 * 1024 * 1024
 """Bytes that any packed body may become."""
+_UNBOUNDED = float("inf")
 _MOST_MEMBERS = 100
-_GZIP = 31
+GZIP = 31
 """What zlib calls a stream with the header of gzip."""
 _PACKED = ("gzip", "x-gzip")
 _TEXTS = ("application/json", "application/xml", "text/xml")
@@ -63,8 +64,9 @@ async def _inflated(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 class _Stream:
     """One or more gzip members, unpacked piece by piece."""
 
-    def __init__(self) -> None:
-        self._member = zlib.decompressobj(_GZIP)
+    def __init__(self, most: float = _MOST_RATIO) -> None:
+        self._member = zlib.decompressobj(GZIP)
+        self._most = most
         self._members = 1
         self._taken = 0
         self._given = 0
@@ -85,7 +87,7 @@ class _Stream:
             except zlib.error as error:
                 raise MalformedBody("The body is not gzip") from error
             self._given += len(piece)
-            if self._given > max(_FREE, _MOST_RATIO * self._taken):
+            if self._given > max(_FREE, self._most * self._taken):
                 raise InflatedTooLarge
             if piece:
                 yield piece
@@ -104,7 +106,7 @@ class _Stream:
         self._members += 1
         if self._members > _MOST_MEMBERS:
             raise MalformedBody("The gzip body has too many members")
-        self._member = zlib.decompressobj(_GZIP)
+        self._member = zlib.decompressobj(GZIP)
 
 
 async def packed(request: Request, response: Response) -> Response:
@@ -129,16 +131,39 @@ async def packed(request: Request, response: Response) -> Response:
     return structs.replace(response, body=small).with_headers(more)
 
 
+def kept_packed(
+    request: Request, small: bytes, content_type: str, headers: Mapping[str, str]
+) -> Response:
+    """Answer with content that is kept as one gzip member; not called on the event loop.
+
+    Who takes gzip gets it as it is; to others it goes piece by piece and is never there as a whole.
+    """
+    if _takes_gzip(request) and _wanted(request):
+        more = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+        return Response(200, small, content_type, {**headers, **more})
+    return Response(200, _pieces(small), content_type, headers)
+
+
+async def _pieces(small: bytes) -> AsyncIterator[bytes]:
+    for piece in _Stream(_UNBOUNDED).feed(small):
+        yield piece
+        await asyncio.sleep(0)
+
+
 def _small(request: Request, body: bytes) -> bytes | None:
-    """Return a body packed, None where that is not wanted; in a thread, which may ask the database.
+    """Return a body packed, None where that is not wanted; in a thread."""
+    return gzip.compress(body, 1, mtime=0) if _wanted(request) else None
+
+
+def _wanted(request: Request) -> bool:
+    """Tell whether answers are to be packed; in a thread, which may ask the database.
 
     An answer that is ready is never lost because the property cannot be read any more.
     """
     try:
-        wanted = request.property(_SWITCH, "true")
+        return request.property(_SWITCH, "true").strip().lower() == "true"
     except MidspanError:
-        return None
-    return gzip.compress(body, 1, mtime=0) if wanted.strip().lower() == "true" else None
+        return False
 
 
 def _takes_gzip(request: Request) -> bool:
