@@ -20,11 +20,21 @@ from midspan.dictionary import TableSpec
 from midspan.dictionary.metadata import Metadata, specs_of
 from midspan.kernel.errors import Conflict, InvalidDefinition, did_you_mean
 from midspan.kernel.ids import derived_id
+from midspan.query import (
+    Operator,
+    Query,
+    ReadOptions,
+    Term,
+    Unknown,
+    plan_aggregate,
+    plan_read,
+)
 from midspan.records import ChangeOptions, RecordStore, RecordTransaction
 from midspan.security import Actor
 from midspan.storage import Statements
 
 OPTIONS = ChangeOptions(rules=True)
+INSTALLED = "sys_installed_record"
 _METADATA = ("tables", "fields", "overrides", "choices", "numbers")
 
 
@@ -116,13 +126,21 @@ def _step(
     return done
 
 
+def installed_apps(transaction: RecordTransaction) -> set[str]:
+    """Return the names of the apps of which anything is installed; there are thousands of rows."""
+    options = ReadOptions(columns=("app",), unknown=Unknown.REFUSE)
+    plan = plan_aggregate(transaction.dictionary, INSTALLED, Query(), (("COUNT", None),), options)
+    if transaction.enforce:
+        plan = transaction.access.restrict_groups(plan)
+    return {str(row[0]) for row in transaction.aggregate(plan) if row[0]}
+
+
 def _check_name(transaction: RecordTransaction, app: AppDefinition) -> None:
     if app.app.name in BUILT_IN:
         raise InvalidDefinition(
             f"app.yaml: {app.app.name} is the name of a built-in app", hint="Choose another name."
         )
-    installed = {row.get("app") for row in transaction.find("sys_installed_record", "")}
-    known = installed | set(BUILT_IN)
+    known = installed_apps(transaction) | set(BUILT_IN)
     for name in app.app.requires:
         if name not in known:
             raise InvalidDefinition(
@@ -146,11 +164,13 @@ def _check_ownership(
 ) -> None:
     """Refuse records that another app brought; each has one owner, whose upgrades decide."""
     places = {(record.table, record.sys_id): record.file for record in records}
-    for row in transaction.find("sys_installed_record", f"app!={app.app.name}"):
-        file = places.get((row.get("table_name"), row.get("record_id")))
+    query = Query(condition=Term("app", Operator.DIFFERS, app.app.name))
+    options = ReadOptions(columns=("table_name", "record_id", "app"), unknown=Unknown.REFUSE)
+    plan = plan_read(transaction.dictionary, INSTALLED, query, options)
+    for table, sys_id, owner in transaction.run(transaction.restrict(plan)):
+        file = places.get((str(table), str(sys_id)))
         if file is not None:
             raise Conflict(
-                f"{file}: this record of {row.get('table_name')} belongs to the app"
-                f" {row.get('app')}",
+                f"{file}: this record of {table} belongs to the app {owner}",
                 hint="Change it through that app, or give yours another key.",
             )

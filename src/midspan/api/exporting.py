@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from midspan.api.deployment import load_specs
+from midspan.api.deployment import INSTALLED, installed_apps, load_specs
 from midspan.apps.load import BUILT_IN
 from midspan.dictionary import Choice, Dictionary, FieldSpec, Storage, Strategy, TableSpec
 from midspan.kernel.errors import InvalidRequest, NotFound, did_you_mean
@@ -43,10 +43,9 @@ def export_app(records: RecordStore, actor: Actor, name: str) -> dict[str, str]:
         UnknownApp: nothing of such an app is installed.
     """
     with records.read(actor) as transaction:
-        owned = transaction.find("sys_installed_record", f"app={name}")
+        owned = transaction.find(INSTALLED, f"app={name.replace('^', '^^')}")
         if not owned:
-            rows = transaction.find("sys_installed_record", "")
-            known = {row.get("app") for row in rows}
+            known = installed_apps(transaction)
             raise UnknownApp(
                 f"No app {name} is installed",
                 hint=did_you_mean(name, known) or f"Installed: {', '.join(sorted(known))}.",
