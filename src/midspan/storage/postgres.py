@@ -22,16 +22,21 @@ from midspan.storage.lives import Lives
 MINIMUM_VERSION = 140_000
 _QUOTED = re.compile(r"""('(?:[^']|'')*'|"(?:[^"]|"")*")|(\?)|(%)""")
 _Connection = psycopg.Connection[Row]
+LONGEST_KEPT = 20_000
+"""Characters of a statement that is remembered, here and by psycopg and the server as a prepared
+one; one of thousands of conditions has ten times as many."""
 
 
-@lru_cache(maxsize=4096)
 def native(sql: str) -> LiteralString:
     """Turn ``?`` placeholders into psycopg's, and literal per cents into doubled ones.
 
     >>> native("a = ? AND b LIKE '%?'")
     "a = %s AND b LIKE '%%?'"
     """
+    return _remembered(sql) if len(sql) <= LONGEST_KEPT else _native(sql)
 
+
+def _native(sql: str) -> LiteralString:
     def replace(match: re.Match[str]) -> str:
         quoted, mark, _ = match.groups()
         if quoted is not None:
@@ -39,6 +44,14 @@ def native(sql: str) -> LiteralString:
         return "%s" if mark else "%%"
 
     return _QUOTED.sub(replace, sql)
+
+
+_remembered = lru_cache(maxsize=1024)(_native)
+
+
+def _prepared(sql: str) -> bool | None:
+    """Tell psycopg never to prepare a long statement; else it counts how often it comes."""
+    return False if len(sql) > LONGEST_KEPT else None
 
 
 class PostgresTransaction:
@@ -54,11 +67,11 @@ class PostgresTransaction:
 
     def rows(self, sql: str, params: Params = ()) -> list[Row]:
         """Return all rows of a query."""
-        return self._connection.execute(native(sql), params).fetchall()
+        return self._connection.execute(native(sql), params, prepare=_prepared(sql)).fetchall()
 
     def row(self, sql: str, params: Params = ()) -> Row | None:
         """Return the first row of a query, or None."""
-        return self._connection.execute(native(sql), params).fetchone()
+        return self._connection.execute(native(sql), params, prepare=_prepared(sql)).fetchone()
 
     def stream(self, sql: str, params: Params = (), size: int = 1000) -> Iterator[list[Row]]:
         """Yield the rows of a query in lists of at most ``size``, through a server-side cursor."""
@@ -73,7 +86,7 @@ class PostgresTransaction:
     def execute(self, sql: str, params: Params = ()) -> int:
         """Run a statement; return the number of rows touched."""
         with _translated():
-            return self._connection.execute(native(sql), params).rowcount
+            return self._connection.execute(native(sql), params, prepare=_prepared(sql)).rowcount
 
     def execute_many(self, sql: str, params: Iterable[Params]) -> None:
         """Run a statement for each set of parameters, in pipeline mode."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,9 +25,14 @@ ALONE_WITHIN = timedelta(seconds=10)
 """How long saving or replacing the state waits for transactions that are open."""
 MAPPED = 256 * 1024 * 1024
 """Bytes of the file that readers see without copying; they share them."""
-STATEMENTS = 512
-"""Compiled statements that the writer keeps; each reader keeps a quarter, for one takes some 60 kB
-and there are many readers."""
+STATEMENTS = 256
+"""Compiled statements that the writer keeps; each reader keeps a quarter. One takes 40 to 60 kB,
+there are many readers, and to compile one again takes a fifth of a millisecond."""
+LONGEST_KEPT = 20_000
+"""Characters of a statement that may stay compiled. Thousands of conditions take three megabytes,
+and SQLite's module for Python gives one back only with its connection, so that is replaced."""
+UNUSED = 1_000
+"""Reads of others after which a reader is closed: what a crowd needed goes when it is gone."""
 
 
 class SqliteTransaction:
@@ -44,28 +50,35 @@ class SqliteTransaction:
         self._group = group
         self._callbacks = callbacks or Callbacks()
         self._depth = 0
+        self.was_long = False
+        """Whether a statement was longer than may stay compiled."""
         self.after_commit: Callable[[Callable[[], None]], None] = self._callbacks.after_commit
         self.after_rollback: Callable[[Callable[[], None]], None] = self._callbacks.after_rollback
 
     def rows(self, sql: str, params: Params = ()) -> list[Row]:
         """Return all rows of a query."""
-        return self._connection.execute(sql, params).fetchall()
+        return self._run(sql, params).fetchall()
 
     def row(self, sql: str, params: Params = ()) -> Row | None:
         """Return the first row of a query, or None."""
-        found: Row | None = self._connection.execute(sql, params).fetchone()
+        found: Row | None = self._run(sql, params).fetchone()
         return found
+
+    def _run(self, sql: str, params: Params) -> sqlite3.Cursor:
+        if len(sql) > LONGEST_KEPT:
+            self.was_long = True
+        return self._connection.execute(sql, params)
 
     def stream(self, sql: str, params: Params = (), size: int = 1000) -> Iterator[list[Row]]:
         """Yield the rows of a query in lists of at most ``size``."""
-        cursor = self._connection.execute(sql, params)
+        cursor = self._run(sql, params)
         while rows := cursor.fetchmany(size):
             yield rows
 
     def execute(self, sql: str, params: Params = ()) -> int:
         """Run a statement; return the number of rows touched."""
         try:
-            return self._connection.execute(sql, params).rowcount
+            return self._run(sql, params).rowcount
         except sqlite3.IntegrityError as error:
             _refuse_double(error)
             raise
@@ -153,9 +166,12 @@ class SqliteDatabase:
         self._owner: int | None = None
         self._grouped = threading.local()
         self._writer = self._connect(readonly=False)
-        self._idle: deque[sqlite3.Connection] = deque()
+        self._idle: deque[tuple[int, sqlite3.Connection]] = deque()
+        """Readers and the read that each was last given back by; the next one takes the latest."""
+        self._reads = itertools.count()
         self._prompt: sqlite3.Connection | None = None
         self._slots = threading.BoundedSemaphore(MAX_READERS)
+        self._worn = False
         self._closed = False
 
     def _connect(self, *, readonly: bool, timeout: float | None = None) -> sqlite3.Connection:
@@ -188,35 +204,51 @@ class SqliteDatabase:
             raise Unavailable("The database is busy", hint="Try again in a moment.")
         try:
             self.lives.check()
-            with self._reader(patience) as connection:
-                yield SqliteTransaction(connection)
+            with self._reader(patience) as transaction:
+                yield transaction
         finally:
             self.lives.leave(entered)
 
     @contextmanager
-    def _reader(self, patience: float) -> Iterator[sqlite3.Connection]:
+    def _reader(self, patience: float) -> Iterator[SqliteTransaction]:
         if not self._slots.acquire(timeout=patience):
             raise Unavailable("Too many readers at once", hint="Try again in a moment.")
         try:
             try:
-                connection = self._idle.pop()
+                _, connection = self._idle.pop()
             except IndexError:
                 connection = self._connect(readonly=True)
+            transaction = SqliteTransaction(connection)
             try:
                 connection.execute("BEGIN")
-                yield connection
+                yield transaction
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
-                self._give_back(connection)
+                if transaction.was_long:
+                    connection.close()
+                else:
+                    self._give_back(connection)
         finally:
             self._slots.release()
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
         if self._closed:
             connection.close()
+            return
+        now = next(self._reads)
+        self._idle.append((now, connection))
+        with suppress(IndexError):  # others may just take them
+            if now - self._idle[0][0] > UNUSED:
+                self._close_unused(now)
+
+    def _close_unused(self, now: int) -> None:
+        """Close the reader that was not wanted for longest."""
+        given_back, connection = self._idle.popleft()
+        if now - given_back > UNUSED:
+            connection.close()
         else:
-            self._idle.append(connection)
+            self._idle.appendleft((given_back, connection))
 
     def rows_at_once(self, sql: str, params: Params = ()) -> list[Row] | None:
         """Run one query on a connection of its own that waits for no lock; None when it met one.
@@ -230,6 +262,8 @@ class SqliteDatabase:
             self.lives.check()
             if self._prompt is None:
                 self._prompt = self._connect(readonly=True, timeout=0.0)
+            if len(sql) > LONGEST_KEPT:
+                return None
             return self._prompt.execute(sql, params).fetchall()
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
@@ -250,10 +284,12 @@ class SqliteDatabase:
         callbacks, group = Callbacks(), self._group()
         with self._member(group, callbacks) if group else self._committed(callbacks):
             self._owner = me
+            transaction = SqliteTransaction(self._writer, callbacks, group)
             try:
-                yield SqliteTransaction(self._writer, callbacks, group)
+                yield transaction
             finally:
                 self._owner = None
+                self._worn = self._worn or transaction.was_long
 
     @contextmanager
     def together(self) -> Iterator[SqliteGroup]:
@@ -311,12 +347,24 @@ class SqliteDatabase:
             # Nobody is alone while a transaction is open, and nobody comes to be before its
             # callbacks, which belong to its life, have run.
             entered = self.lives.enter(self._timeout)
-            self._write_lock.release()
+            try:
+                self._renew_writer()
+            finally:
+                self._write_lock.release()
             try:
                 callbacks.finish(committed=committed)
             finally:
                 if entered is not None:
                     self.lives.leave(entered)
+
+    def _renew_writer(self) -> None:
+        """Replace the writer's connection once a statement was too long to stay compiled in it."""
+        if not self._worn or self._closed:
+            return
+        with suppress(sqlite3.Error):  # it goes on with the one that there is
+            worn, self._writer = self._writer, self._connect(readonly=False)
+            self._worn = False
+            worn.close()
 
     def _lock_writes(self) -> None:
         if not self._write_lock.acquire(timeout=self._timeout):
@@ -379,7 +427,7 @@ class SqliteDatabase:
         """Close every connection once its transaction ended."""
         self._closed = True
         while self._idle:
-            self._idle.pop().close()
+            self._idle.pop()[1].close()
         if self._prompt is not None:
             self._prompt.close()
             self._prompt = None
