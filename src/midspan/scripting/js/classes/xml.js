@@ -11,14 +11,23 @@ const DEEPEST = 500;
 const ENTITIES = { lt: '<', gt: '>', amp: '&', quot: '"', apos: "'" };
 const INVALID = /[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu;
 const NAME = /[A-Za-z_:\u0080-\uffff][-A-Za-z0-9_:.\u0080-\uffff]*/y;
+const TAG_END = /\s*(\/?)>/y;
 const ATTRIBUTE = /\s+([A-Za-z_:\u0080-\uffff][-A-Za-z0-9_:.\u0080-\uffff]*)\s*=\s*(?:"([^"<]*)"|'([^'<]*)')/y;
 
+// What most nodes have none of is there once: a hundred thousand elements take a third.
+const NO_ATTRIBUTES = new Map();
+const NO_CHILDREN = Object.freeze([]);
 function node(type, name, value) {
-  return { type, name, value, attributes: new Map(), children: [], parent: null };
+  return { type, name, value, attributes: NO_ATTRIBUTES, children: NO_CHILDREN, parent: null };
+}
+function setAttribute(item, name, value) {
+  if (item.attributes === NO_ATTRIBUTES) item.attributes = new Map();
+  item.attributes.set(name, value);
 }
 function append(parent, child) {
   if (child.parent !== null) child.parent.children.splice(child.parent.children.indexOf(child), 1);
   child.parent = parent;
+  if (parent.children === NO_CHILDREN) parent.children = [];
   parent.children.push(child);
   return child;
 }
@@ -43,6 +52,7 @@ class Reader {
     this.text = text.charCodeAt(0) === 0xfeff ? text.slice(1) : text;
     this.at = 0;
     this.cdata = cdata;
+    this.names = new Map();
     this.place = () => ` (line ${this.text.slice(0, this.at).split('\n').length})`;
   }
   fail(message) { throw new Error(`XML: ${message}${this.place()}`); }
@@ -52,6 +62,11 @@ class Reader {
     const found = this.text.slice(this.at, end);
     this.at = end + mark.length;
     return found;
+  }
+  once(name) {
+    const known = this.names.get(name);
+    if (known === undefined) this.names.set(name, name);
+    return known ?? name;
   }
   starts(mark) { return this.text.startsWith(mark, this.at); }
 
@@ -119,21 +134,20 @@ class Reader {
     NAME.lastIndex = this.at + 1;
     const name = NAME.exec(this.text);
     if (name === null) this.fail('a < has to be written &lt;, or begins no tag');
-    const element = node('element', name[0], null);
+    const element = node('element', this.once(name[0]), null);
     this.at = NAME.lastIndex;
     for (;;) {
       ATTRIBUTE.lastIndex = this.at;
       const found = ATTRIBUTE.exec(this.text);
       if (found === null) break;
       if (element.attributes.has(found[1])) this.fail(`the attribute ${found[1]} is given twice`);
-      element.attributes.set(found[1], decoded(found[2] ?? found[3], this.place));
+      setAttribute(element, found[1], decoded(found[2] ?? found[3], this.place));
       this.at = ATTRIBUTE.lastIndex;
     }
-    const end = /\s*(\/?)>/y;
-    end.lastIndex = this.at;
-    const closing = end.exec(this.text);
+    TAG_END.lastIndex = this.at;
+    const closing = TAG_END.exec(this.text);
     if (closing === null) this.fail(`the tag <${name[0]}> is not well formed`);
-    this.at = end.lastIndex;
+    this.at = TAG_END.lastIndex;
     return [element, closing[1] === '/'];
   }
 }
@@ -502,7 +516,7 @@ class XMLNode {
   }
   getNodeType() { return { element: 1, attribute: 2, text: 3, cdata: 4, comment: 8, document: 9 }[itemOf.get(this).type]; }
   getAttribute(name) { return itemOf.get(this).attributes.get(textOf(name)) ?? ''; }
-  setAttribute(name, value) { itemOf.get(this).attributes.set(checkedName(name), textOf(value)); }
+  setAttribute(name, value) { setAttribute(itemOf.get(this), checkedName(name), textOf(value)); }
   removeAttribute(name) { itemOf.get(this).attributes.delete(textOf(name)); }
   hasAttribute(name) { return itemOf.get(this).attributes.has(textOf(name)); }
   getAttributes() { return Object.fromEntries(itemOf.get(this).attributes); }
@@ -660,7 +674,10 @@ class XMLDocument {
   createComment(value) {
     return wrap(append(this.#current ?? this.#root, node('comment', '#comment', textOf(value))));
   }
-  setAttribute(name, value) { this.#current?.attributes.set(checkedName(name), textOf(value)); }
+  setAttribute(name, value) {
+    const [checked, text] = [checkedName(name), textOf(value)];
+    if (this.#current) setAttribute(this.#current, checked, text);
+  }
   setNodeText(path, value) { this.getNode(path)?.setTextContent(value); }
   appendElement(path, element) { append(this.#first(path) ?? this.#root, itemOf.get(element)); }
   setCurrent(element) { this.#current = itemOf.get(element) ?? null; }
@@ -707,7 +724,7 @@ function fill(element, value, depth = 0) {
     return;
   }
   for (const name of Object.keys(value)) {
-    if (name[0] === '@') element.attributes.set(checkedName(name.slice(1)), textOf(value[name]));
+    if (name[0] === '@') setAttribute(element, checkedName(name.slice(1)), textOf(value[name]));
     else if (name === '#text') append(element, node('text', '#text', textOf(value[name])));
     else {
       for (const part of isArray(value[name]) ? value[name] : [value[name]]) {
