@@ -151,11 +151,24 @@ DTD = (
     '<!DOCTYPE r [<!ENTITY a "ha">{}]><request><entry><short_description>&{};</short_description>'
     "</entry></request>"
 )
+ENVELOPE = (
+    '<!DOCTYPE r [<!ENTITY a "ha">{}]><soapenv:Envelope'
+    ' xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body><insert>'
+    "<short_description>&{};</short_description></insert></soapenv:Body></soapenv:Envelope>"
+)
+UPDATES = (
+    '<!DOCTYPE r [<!ENTITY a "ha">{}]><unload><sys_update_xml action="INSERT_OR_UPDATE">'
+    "<payload>&{};</payload></sys_update_xml></unload>"
+)
 LAUGHS = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10 if n else "ha"}">' for n in range(12))
 XML = (
     DTD.format(LAUGHS, "l11"),
     DTD.format('<!ENTITY x SYSTEM "file:///etc/passwd">', "x"),
     DTD.format('<!ENTITY x SYSTEM "http://127.0.0.1:9/x">', "x"),
+    ENVELOPE.format(LAUGHS, "l11"),
+    ENVELOPE.format('<!ENTITY x SYSTEM "file:///etc/passwd">', "x"),
+    UPDATES.format(LAUGHS, "l11"),
+    ENVELOPE.split("]>", 1)[1].replace("&{};", "x" * 70_000),
     '<!DOCTYPE r SYSTEM "http://127.0.0.1:9/x.dtd"><r/>',
     '<!DOCTYPE r [<!ENTITY % p SYSTEM "file:///etc/passwd"> %p;]><r/>',
     '<?xml version="1.0" encoding="UTF-7"?><r>+ADw-</r>',
@@ -265,6 +278,8 @@ BAD_CREDENTIALS = (
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "FOO")
 _WITH_BODY = {"POST", "PUT", "PATCH"}
 MEGABYTE = 1024 * 1024
+GZIP = b"\x1f\x8b"
+"""What its bytes begin with."""
 
 
 class Target(Struct, frozen=True):
@@ -324,6 +339,8 @@ class Attacker:
             case "heavy":
                 query, body, media = _heavy(rng, query)
                 method = "POST" if body else method
+                if body[:2] == GZIP and rng.random() < 0.9:
+                    headers.append(("content-encoding", "gzip"))
         if media:
             headers.append(("content-type", media))
         return Attack(
@@ -463,6 +480,11 @@ def _bomb() -> bytes:
     return gzip.compress(b"0" * (64 * MEGABYTE), 9)
 
 
+@cache
+def _packed_deep() -> bytes:
+    return gzip.compress(b"[" * (4 * MEGABYTE), 9)
+
+
 def _heavy(rng: random.Random, query: bytes) -> tuple[bytes, bytes, str]:
     """Return query, body and its type: one that is large, deep, or becomes so."""
     depth = 100_000
@@ -473,7 +495,8 @@ def _heavy(rng: random.Random, query: bytes) -> tuple[bytes, bytes, str]:
         lambda: (query, b"{'a':" * depth, "application/json"),
         lambda: (query, b"<a>" * depth + b"</a>" * depth, "application/xml"),
         lambda: (query, b"<r>" + b"<a/>" * depth + b"</r>", "application/xml"),
-        lambda: (query, _bomb(), "application/json"),
+        lambda: (query, _bomb(), rng.choice(("application/json", "application/xml"))),
+        lambda: (query, _packed_deep(), "application/json"),
         lambda: (
             query,
             b'{"short_description":"' + b"x" * 3 * MEGABYTE + b'"}',

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
@@ -64,7 +64,18 @@ class Server(Struct, frozen=True):
 
     def pss(self) -> int:
         """Return the bytes of the server and of all its children, shared pages by their share."""
-        return sum(_pss(process.pid) for process in self._tree())
+        return sum(self.shares().values())
+
+    def shares(self) -> dict[int, int]:
+        """Return the bytes of each process, that of the server first."""
+        return {process.pid: _pss(process.pid) for process in self._tree()}
+
+    def is_gone(self) -> bool:
+        """Tell whether the process has ended."""
+        try:
+            return psutil.Process(self.pid).status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
 
     def growth(self, idle: Mapping[int, int]) -> int:
         """Return how far each process ever rose above ``idle``, exactly, added up, in bytes."""
@@ -82,8 +93,10 @@ class Server(Struct, frozen=True):
         return found
 
     def _tree(self) -> list[psutil.Process]:
-        process = psutil.Process(self.pid)
-        return [process, *process.children(recursive=True)]
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(self.pid)
+            return [process, *process.children(recursive=True)]
+        return []
 
 
 def _pss(pid: int) -> int:
@@ -138,7 +151,10 @@ class Watch:
         self._thread = threading.Thread(target=self._look, daemon=True)
         self.idle = server.settled()
         self._resident = server.resident()
+        self._own_idle = server.shares()[server.pid]
+        self._own_peak = 0
         self.peak = self.idle
+        self._curve: list[str] = []
 
     def __enter__(self) -> Watch:
         self._thread.start()
@@ -149,11 +165,28 @@ class Watch:
     ) -> None:
         self._end.set()
         self._thread.join()
-        self.peak = max(self.peak, self._server.pss())
+        self._measure()
 
     def _look(self) -> None:
         while not self._end.wait(EVERY):
-            self.peak = max(self.peak, self._server.pss())
+            self._measure()
+
+    def _measure(self) -> dict[int, int]:
+        shares = self._server.shares()
+        self.peak = max(self.peak, sum(shares.values()))
+        self._own_peak = max(self._own_peak, shares.get(self._server.pid, 0))
+        return shares
+
+    def along(self, numbers: Sequence[int]) -> Iterator[int]:
+        """Yield the numbers, and note after each tenth of them how large the processes are."""
+        each = max(1, len(numbers) // 10)
+        for place, number in enumerate(numbers, 1):
+            yield number
+            if place % each == 0:
+                shares = self._measure()
+                own = (shares.pop(self._server.pid, 0) - self._own_idle) / MEGABYTE
+                workers = "/".join(f"{share / MEGABYTE:.0f}" for share in shares.values())
+                self._curve.append(f"{place}: {own:+.0f}, {workers or 'none'}")
 
     def lines(self) -> Iterator[str]:
         """Yield what to say about it."""
@@ -164,6 +197,11 @@ class Watch:
             f" {(after - self.idle) / MEGABYTE:+.0f} MB; highest growth of each process, added up:"
             f" {exact / MEGABYTE:.0f} MB"
         )
+        yield (
+            f"of which the main process: idle {self._own_idle / MEGABYTE:.0f} MB, peak"
+            f" {(self._own_peak - self._own_idle) / MEGABYTE:+.0f} MB"
+        )
+        yield "growth of it and size of the script workers, in MB: " + "; ".join(self._curve)
 
 
 class Caller:
@@ -247,7 +285,7 @@ def served_siege(
             siege.tally = Tally()
             began = time.perf_counter()
             with Watch(server) as watch:
-                given = iter([n for n in numbers if only in ("", siege.attack(n).kind)])
+                given = watch.along([n for n in numbers if only in ("", siege.attack(n).kind)])
                 threads = [
                     threading.Thread(target=_volley, args=(siege, server, given))
                     for _ in range(clients)
@@ -283,3 +321,7 @@ def _volley(siege: Siege, server: Server, numbers: Iterator[int]) -> None:
         took = time.perf_counter() - began
         with _NEXT:
             siege.judge(number, attack, status, body, took)
+            if not status and server.is_gone():
+                siege.tally.problems.append(f"the server ended at attack {number}")
+                for _ in numbers:
+                    pass

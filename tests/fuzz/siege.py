@@ -48,6 +48,10 @@ ECHO = """\
 (function process(request, response) {
   var data = null;
   try { data = request.body.data; } catch (problem) { data = String(problem); }
+  try {
+    var text = String(request.body.dataString);
+    if (text.charAt(0) == '<') { new XMLDocument2().parseXML(text); }
+  } catch (problem) { data = String(problem); }
   response.setBody({path: request.pathParams, query: request.queryParams, data: data});
 })(request, response);
 """

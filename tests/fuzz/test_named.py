@@ -7,6 +7,7 @@ import base64
 import json
 import re
 import socket
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -253,6 +254,22 @@ def test_a_megabyte_of_query_is_answered(app: Application, query: str) -> None:
         if "GET" in route.methods and route.name != "openapi":
             attack = Attack("query", "admin", "GET", _path(route).encode(), query.encode())
             assert _harmless(app, attack, *_sent(app, attack), route.path)
+
+
+def test_the_apps_are_known_without_all_their_records(app: Application) -> None:
+    path = "/api/midspan/v1/export"
+    attack = Attack("query", "admin", "GET", path.encode(), b"app=nosuch%5EORappISNOTEMPTY")
+    _sent(app, attack)  # what is made once
+    tracemalloc.start()
+    try:
+        status, answer = _sent(app, attack)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert status == 400, answer
+    assert b"No app nosuch^ORapp" in answer
+    assert b"Installed: cmdb, flow" in answer
+    assert peak < MEGABYTE
 
 
 def test_no_trick_with_a_path_opens_any_closed_route(app: Application) -> None:
