@@ -164,6 +164,14 @@ def test_a_worker_that_has_grown_is_recycled() -> None:
         wait_for(lambda: pool.stats().recycled == 1)
 
 
+def test_a_worker_that_its_first_script_filled_is_recycled() -> None:
+    tree = "kept = []; for (let n = 0; n < 1e5; n++) kept.push({n, of: kept, in: [n]}); kept.length"
+    with SandboxPool(size=1) as pool:
+        with pool.session(nothing) as session:
+            assert run(session, tree) == 100_000
+        wait_for(lambda: pool.stats().recycled == 1)
+
+
 def test_what_a_session_held_is_given_back_at_its_end() -> None:
     megabyte = 2**20
     prelude = Script("prelude", "globalThis.call = function (n) { return __host(n, []); };")
