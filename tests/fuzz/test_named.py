@@ -256,6 +256,13 @@ def test_a_megabyte_of_query_is_answered(app: Application, query: str) -> None:
             assert _harmless(app, attack, *_sent(app, attack), route.path)
 
 
+def test_a_form_of_too_many_parameters_is_the_callers_mistake(app: Application) -> None:
+    form = "&".join(f"a{number}=1" for number in range(1_100)).encode()
+    body = Body("", "application/x-www-form-urlencoded", form)
+    status, answer = _sent(app, _attack("POST", "/xmlhttp.do", body))
+    assert status == 400, answer
+
+
 def test_the_apps_are_known_without_all_their_records(app: Application) -> None:
     path = "/api/midspan/v1/export"
     attack = Attack("query", "admin", "GET", path.encode(), b"app=nosuch%5EORappISNOTEMPTY")

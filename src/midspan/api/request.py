@@ -159,7 +159,7 @@ class Request(Struct, frozen=True):
 
     def form(self) -> dict[str, str]:
         """Return the fields of an ``application/x-www-form-urlencoded`` body."""
-        return dict(_pairs(self.body.decode("utf-8", "replace")))
+        return dict(form_pairs(self.body.decode("utf-8", "replace")))
 
     def replace(self, **changes: Any) -> Request:
         """Return the request with some attributes changed."""
@@ -192,7 +192,7 @@ def query_pairs(raw: bytes) -> Pairs:
 
 
 def _query_pairs(raw: bytes) -> Pairs:
-    pairs = tuple(_pairs(raw.decode("utf-8", "replace")))
+    pairs = tuple(form_pairs(raw.decode("utf-8", "replace")))
     if any("\x00" in name or "\x00" in value for name, value in pairs):
         raise InvalidRequest(
             "Exception while reading request", detail="A parameter holds a NUL character"
@@ -203,7 +203,12 @@ def _query_pairs(raw: bytes) -> Pairs:
 _remembered_pairs = lru_cache(maxsize=512)(_query_pairs)
 
 
-def _pairs(text: str) -> list[tuple[str, str]]:
+def form_pairs(text: str) -> list[tuple[str, str]]:
+    """Decode the pairs of a query string or form; empty values are kept.
+
+    Raises:
+        InvalidRequest: more than 1,000 of them.
+    """
     try:
         return parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
     except ValueError as error:

@@ -11,7 +11,7 @@ import logging
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import quote, urlencode
 
 from msgspec import Struct
 
@@ -24,7 +24,7 @@ from midspan.api.errors import (
     UnknownPath,
     UnsupportedMediaType,
 )
-from midspan.api.request import MAX_PARAMETERS, NOBODY, Request
+from midspan.api.request import NOBODY, Request, form_pairs
 from midspan.api.response import Response
 from midspan.api.router import HandlerDecides, Route, Router
 from midspan.formats import lenient_json, xml
@@ -176,7 +176,7 @@ def scripted_request(
     kind = _media_of(request.headers.get("content-type", ""))
     if kind == _FORM:
         text = request.body.decode("utf-8", "replace")
-        pairs += parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
+        pairs += form_pairs(text)
     params: dict[str, list[str]] = {}
     for name, value in pairs:
         params.setdefault(name, []).append(value)
