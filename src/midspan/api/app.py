@@ -437,17 +437,21 @@ async def _read_body(request: Request, receive: Receive, limit: int) -> bytes:
     if announced > limit:
         raise BodyTooLarge(announced, limit)
     whole = BytesIO()  # gives its bytes away as they are: joined pieces would be there twice
-    size = 0
+    first, size = b"", 0
     came = _chunks(receive)
     body = unpacked(request, came)
-    async for chunk in body:
+    async for chunk in body:  # to its end: what is left of a generator costs the loop a task
         size += len(chunk)
         if size > limit:
             raise BodyTooLarge(size, limit) if body is came else InflatedTooLarge
-        if size == len(chunk) == announced:
-            return chunk
+        if size == len(chunk):
+            first = chunk
+            continue
+        if first:
+            whole.write(first)
+            first = b""
         whole.write(chunk)
-    return whole.getvalue()
+    return first or whole.getvalue()
 
 
 async def _chunks(receive: Receive) -> AsyncIterator[bytes]:

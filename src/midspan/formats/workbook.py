@@ -6,7 +6,7 @@ import io
 import warnings
 import zipfile
 from collections.abc import Iterator
-from datetime import date, datetime, time, timedelta
+from datetime import datetime
 from importlib import import_module
 from itertools import islice
 from typing import Any
@@ -108,6 +108,11 @@ def _check(data: bytes) -> None:
 
 
 def _text(cell: object) -> str | None:
+    """Return the value of a cell as a text.
+
+    >>> [_text(cell) for cell in (None, True, 3.0, 2.5, datetime(2026, 1, 2, 3, 4))]
+    [None, 'true', '3', '2.5', '2026-01-02 03:04:00']
+    """
     match cell:
         case None | "":
             return None
@@ -117,8 +122,6 @@ def _text(cell: object) -> str | None:
             return str(int(cell)) if cell.is_integer() and abs(cell) < 1e15 else repr(cell)
         case datetime():
             return cell.strftime("%Y-%m-%d %H:%M:%S")
-        case date() | time() | timedelta():
-            return str(cell)
     return str(cell)
 
 

@@ -187,12 +187,16 @@ def _open_set(transaction: RecordTransaction, staging: str) -> Record:
     """
     query = f"table_name={staging}^state=loading^creation_source={BY}^ORDERBYsys_created_on"
     today = transaction.now_text[:10]
-    found = None
+    kept: Record | None = None
+    found: Record | None = None
     for known in transaction.find(_SET, query):
-        if known.get("mode") == "asynchronous" or known.get("sys_created_on")[:10] == today:
+        if known.get("mode") == "asynchronous":
+            kept = kept or known
+        elif known.get("sys_created_on")[:10] == today:
             found = found or known
         else:
             transaction.apply(update(_SET, known.sys_id, {"state": "processed"}))
+    found = kept or found
     if found is None:
         values = {"table_name": staging, "mode": "synchronous", "creation_source": BY}
         made = transaction.apply(insert(_SET, {**values, "state": "loading"}))

@@ -34,11 +34,13 @@ class Job(Struct, frozen=True, kw_only=True):
 class JobOptions(Struct, frozen=True, kw_only=True):
     """How jobs of one kind are run.
 
-    ``max_attempts`` counts runs without progress: failed ones and those that died with their
-    process; ``Wait`` sets the count back. ``lease``: how long a silent process keeps its jobs.
+    ``max_attempts`` counts failed runs; ``Wait`` sets the count back. ``max_deaths`` counts runs
+    that ended with their process, one after the other: mostly it is not the job that ends it, so
+    many are allowed. ``lease``: how long a silent process keeps its jobs.
     """
 
     max_attempts: int = 5
+    max_deaths: int = 100
     lease: timedelta = timedelta(seconds=30)
     first_delay: timedelta = timedelta(seconds=5)
     factor: float = 2.0
@@ -118,8 +120,8 @@ class JobContext:
         self.fence = fence
         self.attempt = attempt
         self._table = table
-        self.spent = False
-        """The job ended as many processes as its kind allows; its handler is not run again."""
+        self.deaths = 0
+        """How many processes ended under the job since it was last settled."""
         self.finished: str | None = None
         """The state that ``finish`` wrote; None as long as the handler's outcome counts."""
 

@@ -163,8 +163,8 @@ class TableQueue:
     @staticmethod
     def _outcome(context: JobContext, kind: JobKind) -> Outcome:
         """Run the handler; what it raises is a reason to try again, unless the job was lost."""
-        if context.spent:
-            return Failed(f"The job ended {context.attempt - 1} processes")
+        if context.deaths >= kind.options.max_deaths:
+            return Failed(f"The job ended {context.deaths} processes")
         try:
             return kind.handler(context)
         except (FenceLost, StaleWork):

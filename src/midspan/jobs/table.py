@@ -92,10 +92,7 @@ class JobTable:
         return _instant(row[0]) if row and row[0] else None
 
     def claim(self, sys_id: str) -> tuple[JobContext, JobKind] | None:
-        """Take a due job under a new fence; None when it is not to be had.
-
-        A job whose process died ``max_attempts`` times is taken as ``spent``: to be ended.
-        """
+        """Take a due job under a new fence; None when it is not to be had."""
         now = self.clock.now()
         with self.database.write() as transaction:
             row = transaction.row("SELECT kind FROM sys_job WHERE sys_id = ?", (sys_id,))
@@ -115,12 +112,12 @@ class JobTable:
             )
             if found is None:
                 return None
-            payload, key, fence, attempts, most = found[1:]
+            payload, key, fence, attempts, deaths = found[1:]
             job = HeldJob(
                 sys_id=sys_id, kind=kind.name, payload=msgspec.json.decode(payload), key=key
             )
             context = JobContext(job, int(fence), int(attempts), self)
-            context.spent = int(attempts) > int(most)
+            context.deaths = int(deaths)
         return context, kind
 
     def hold(self, transaction: Transaction, job: HeldJob, fence: int) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from midspan.outbound.sender import Messages
 
 KIND = "outbound.message"
-_ONCE = JobOptions(max_attempts=1)
+_ONCE = JobOptions(max_attempts=1, max_deaths=1)
 """Nobody can tell whether a call that was cut off arrived, so it is not sent again."""
 
 

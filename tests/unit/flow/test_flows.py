@@ -289,14 +289,14 @@ def test_a_run_that_kills_its_processes_is_given_up(
         world.crash_at = point
         with pytest.raises(Crash):
             world.jobs.run_due()
-    for _ in range(19 if point else 20):
+    for _ in range(99 if point else 100):
         world.jobs.table.release()
         assert world.jobs.table.claim(job) is not None
     world.jobs.table.release()
     world.work()
     (run,) = world.runs()
     assert run.get("state") == state
-    assert run.get("error") == "The run cannot go on: The job ended 20 processes"
+    assert run.get("error") == "The run cannot go on: The job ended 100 processes"
     assert world.steps(run) == steps
     assert slack[0].messages == []
 

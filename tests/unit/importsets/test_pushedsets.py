@@ -139,12 +139,12 @@ def test_a_job_that_kills_its_processes_leaves_its_set_in_error(instance: Instan
     table = instance.jobs.table
     with instance.database.read() as transaction:
         ((job, _),) = table.due(transaction, 2)
-    for _ in range(20):
+    for _ in range(100):
         assert table.claim(job) is not None
         table.release()
     work(instance)
     (record,) = found(instance, "sys_import_set", f"sys_id={pushed.import_set}")
-    assert (record.get("state"), record.get("message")) == ("error", "The job ended 20 processes")
+    assert (record.get("state"), record.get("message")) == ("error", "The job ended 100 processes")
     assert states(instance, pushed) == ["pending"]
 
 

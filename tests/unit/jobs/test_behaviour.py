@@ -186,11 +186,11 @@ def test_what_this_node_held_is_taken_at_its_start(driver: Driver) -> None:
     assert driver.table.claim(sys_id) is not None
     driver.queue.start()
     row = driver.until(sys_id, "complete")
-    assert (row.fence, row.attempts) == (2, 2)
+    assert (row.fence, row.attempts) == (2, 1)
 
 
 def test_a_job_that_kills_its_process_is_given_up(driver: Driver) -> None:
-    driver.queue.register("x", lambda _: Done(), JobOptions(max_attempts=2))
+    driver.queue.register("x", lambda _: Done(), JobOptions(max_deaths=2))
     sys_id = enqueue(driver, Job(kind="x"))
     for _ in range(2):
         assert driver.table.claim(sys_id) is not None
@@ -210,7 +210,9 @@ def test_who_asked_for_it_hears_that_a_job_is_given_up(driver: Driver, last: str
             context.finish(transaction, Failed(f"{why}, told"))
             heard.append((context.job.sys_id, why))
 
-    driver.queue.register("x", lambda _: outcome, JobOptions(max_attempts=most), given_up)
+    driver.queue.register(
+        "x", lambda _: outcome, JobOptions(max_attempts=most, max_deaths=2), given_up
+    )
     sys_id = enqueue(driver, Job(kind="x"))
     for _ in range(2 if last == "spent" else 0):
         assert driver.table.claim(sys_id) is not None

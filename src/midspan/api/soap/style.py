@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from midspan.api.request import Request
+from midspan.api.request import Pairs, Request, is_true, last_of
 from midspan.api.soap.envelope import message
 from midspan.api.soap.schema import Rights, is_carried
 from midspan.api.tablerequest import Display
-from midspan.records import PROPERTIES, Snapshot
-from midspan.security import Access
+from midspan.records import PROPERTIES, Snapshot, settled_access
+from midspan.security import Access, Actor
 
 _NAMESPACE = "http://www.service-now.com"
 _VIEW, _USUAL_VIEW = "com.glide.soap.view", "soap_response"
@@ -46,10 +46,16 @@ class Style(Struct, frozen=True):
 
 
 def style_of(request: Request, table: str) -> Style:
-    """Return the style of a request about a table."""
-    properties: Mapping[str, str] = request.snapshot.part(PROPERTIES)
-    display = display_of(request, properties)
-    root = properties.get("com.glide.soap_address_base_url") or request.base_url
+    """Return the style of a request about a table; clients repeat their addresses."""
+    if request.brief:
+        return request.snapshot.derive(_style, request.query, request.base_url, table)
+    return _style(request.snapshot, request.query, request.base_url, table)
+
+
+def _style(snapshot: Snapshot, query: Pairs, base_url: str, table: str) -> Style:
+    properties: Mapping[str, str] = snapshot.part(PROPERTIES)
+    display = display_of(query, properties)
+    root = properties.get("com.glide.soap_address_base_url") or base_url
     unique = _is_on(properties, "glide.wsdl.definition.use_unique_namespace")
     named = _is_on(properties, "glide.wsdl.unique_service_name")
     shown = f"displayvalue={display.value}&" if display is not Display.VALUE else ""
@@ -60,16 +66,16 @@ def style_of(request: Request, table: str) -> Style:
         service=f"ServiceNow_{table}" if named else "ServiceNow",
         address=f"{root.rstrip('/')}/{table}.do?{shown}SOAP",
         display=display,
-        omits_empty=request.property_flag("glide.soap.omit_null_values"),
-        nillable=request.property_flag("glide.wsdl.show_nillable"),
-        view=request.parameter("sysparm_view").strip(),
+        omits_empty=is_true(properties.get("glide.soap.omit_null_values", "")),
+        nillable=is_true(properties.get("glide.wsdl.show_nillable", "")),
+        view=last_of(query, "sysparm_view").strip(),
         standing_view=properties.get(_VIEW, _USUAL_VIEW).strip(),
     )
 
 
-def display_of(request: Request, properties: Mapping[str, str]) -> Display:
+def display_of(query: Pairs, properties: Mapping[str, str]) -> Display:
     """Return the form of values that the address asks for, else what the property says."""
-    wanted = request.parameter("displayvalue").strip().lower()
+    wanted = last_of(query, "displayvalue").strip().lower()
     if wanted in ("true", "all", "false"):
         return Display(wanted)
     standing = properties.get("glide.soap.return_displayValue", "").strip().lower()
@@ -78,9 +84,15 @@ def display_of(request: Request, properties: Mapping[str, str]) -> Display:
 
 def rights_of(request: Request, table: str) -> Rights:
     """Return the fields of a table that the caller may read, and those he may set."""
-    now = request.parts.clock.now()
-    access = request.parts.records.access(request.actor, request.snapshot, now)
-    return request.snapshot.derive(_rights, access, table)
+    records, snapshot = request.parts.records, request.snapshot
+    if records.settled(snapshot):
+        return snapshot.derive(_settled_rights, request.actor, table)
+    access = records.access(request.actor, snapshot, request.parts.clock.now())
+    return snapshot.derive(_rights, access, table)
+
+
+def _settled_rights(snapshot: Snapshot, actor: Actor, table: str) -> Rights:
+    return _rights(snapshot, settled_access(snapshot, actor), table)
 
 
 def _rights(snapshot: Snapshot, access: Access, name: str) -> Rights:

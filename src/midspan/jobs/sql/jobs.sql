@@ -1,8 +1,8 @@
 -- name: insert
-INSERT INTO sys_job (sys_id, kind, queue, payload, state, run_at, attempts, max_attempts, fence,
+INSERT INTO sys_job (sys_id, kind, queue, payload, state, run_at, attempts, max_attempts, deaths, fence,
                      idempotency_key, priority, sys_created_on, sys_created_by, sys_updated_on,
                      sys_updated_by, sys_mod_count)
-VALUES (?, ?, ?, ?, 'scheduled', ?, 0, ?, 0, ?, ?, ?, 'system', ?, 'system', 0)
+VALUES (?, ?, ?, ?, 'scheduled', ?, 0, ?, 0, 0, ?, ?, ?, 'system', ?, 'system', 0)
 ON CONFLICT DO NOTHING
 
 -- name: by_key
@@ -19,19 +19,21 @@ ORDER BY priority, run_at, sys_id LIMIT ?
 SELECT MIN(run_at) FROM sys_job WHERE fold(state) IN ('scheduled', 'waiting') AND kind IN (KINDS)
 
 -- name: claim
-UPDATE sys_job SET state = 'running', fence = fence + 1, attempts = attempts + 1, claimed_by = ?,
-                   lease_until = ?, sys_updated_on = ?
+UPDATE sys_job SET state = 'running', fence = fence + 1, claimed_by = ?, lease_until = ?,
+                   sys_updated_on = ?,
+                   attempts = attempts + CASE WHEN fold(state) = 'running' THEN 0 ELSE 1 END,
+                   deaths = COALESCE(deaths, 0) + CASE WHEN fold(state) = 'running' THEN 1 ELSE 0 END
 WHERE sys_id = ?
   AND ((fold(state) IN ('scheduled', 'waiting') AND run_at <= ?)
        OR (fold(state) = 'running' AND lease_until <= ?))
-RETURNING kind, payload, idempotency_key, fence, attempts, max_attempts
+RETURNING kind, payload, idempotency_key, fence, attempts, deaths
 
 -- name: renew
 UPDATE sys_job SET lease_until = ? WHERE sys_id = ? AND fence = ? AND fold(state) = 'running'
 
 -- name: settle
 UPDATE sys_job SET state = ?, run_at = COALESCE(?, run_at), attempts = ?, result = ?, error = ?,
-                   claimed_by = NULL, lease_until = NULL, sys_updated_on = ?
+                   deaths = 0, claimed_by = NULL, lease_until = NULL, sys_updated_on = ?
 WHERE sys_id = ? AND fence = ? AND fold(state) = 'running'
 
 -- name: release
