@@ -438,7 +438,7 @@ async def _read_body(request: Request, receive: Receive, limit: int) -> bytes:
         raise BodyTooLarge(announced, limit)
     whole = BytesIO()  # gives its bytes away as they are: joined pieces would be there twice
     first, size = b"", 0
-    came = _chunks(receive)
+    came = _chunks(receive, announced)
     body = unpacked(request, came)
     async for chunk in body:  # to its end: what is left of a generator costs the loop a task
         size += len(chunk)
@@ -454,14 +454,17 @@ async def _read_body(request: Request, receive: Receive, limit: int) -> bytes:
     return first or whole.getvalue()
 
 
-async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
+async def _chunks(receive: Receive, announced: int = 0) -> AsyncIterator[bytes]:
+    """Yield the body; where its length is known, without waiting for word of its end."""
+    came = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise Disconnected
-        if message.get("body"):
-            yield message["body"]
-        if not message.get("more_body", False):
+        if chunk := message.get("body"):
+            came += len(chunk)
+            yield chunk
+        if not message.get("more_body", False) or 0 < announced == came:
             return
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import threading
 from datetime import timedelta
@@ -10,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.unit.site import PASSWORD
 
 from midspan.api import Request, Response, Route, SignedIn
 from midspan.api.request import KnownHeaders
@@ -286,3 +288,46 @@ def test_of_headers_with_one_name_the_first_counts_in_any_case() -> None:
     assert [text for _, text in headers.items()] == ["a", "é", "b"]
     with pytest.raises(KeyError):
         headers["x-three"]
+
+
+@pytest.mark.parametrize(
+    ("length", "messages"),
+    [
+        (None, [(b"", True), (b"", True), (b"{}", False)]),  # chunked, and nothing to begin with
+        (None, [(b"{", True), (b"", True), (b"}", True), (b"", False)]),
+        (2, [(b"{}", True)]),  # word of the end may never come: the length is known
+        (2, [(b"{", True), (b"}", True)]),
+        (2, [(b"{}", False)]),
+    ],
+)
+def test_a_body_is_read_however_it_comes(
+    site: Any, length: int | None, messages: list[tuple[bytes, bool]]
+) -> None:
+    credentials = base64.b64encode(f"admin:{PASSWORD}".encode())
+    headers = [(b"authorization", b"Basic " + credentials), (b"content-type", b"application/json")]
+    if length is not None:
+        headers.append((b"content-length", str(length).encode()))
+    left, sent = iter(messages), []
+
+    async def receive() -> dict[str, Any]:
+        body, more = next(left)
+        return {"type": "http.request", "body": body, "more_body": more}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/api/now/table/incident",
+        "raw_path": b"/api/now/table/incident",
+        "query_string": b"sysparm_fields=sys_id",
+        "headers": headers,
+        "client": ("203.0.113.9", 4711),
+        "server": ("inst.example.com", 80),
+        "scheme": "http",
+        "http_version": "1.1",
+    }
+    site._runner.run(site.app(scope, receive, send))
+    assert sent[0]["status"] == 201
+    assert next(left, None) is None

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import cast
 
 import msgspec
-from msgspec import structs
+from msgspec import Struct, structs
 
 from midspan.api.request import Request
 from midspan.api.soap.envelope import Call, SoapFault, element
@@ -23,7 +23,7 @@ from midspan.api.soap.schema import (
     type_of,
     value_element,
 )
-from midspan.api.soap.style import Style, rights_of
+from midspan.api.soap.style import Style, rights_of, settled_rights
 from midspan.api.tableread import (
     check_walks,
     open_table,
@@ -34,7 +34,7 @@ from midspan.api.tableread import (
     shown_view,
 )
 from midspan.api.tablerequest import LARGEST_NUMBER, Display, ListRequest, RowShape, unknown_of
-from midspan.api.tableview import view_of
+from midspan.api.tableview import View, view_of
 from midspan.api.uiviews import answered
 from midspan.dictionary import Dictionary, Table
 from midspan.kernel.errors import RecordNotFound
@@ -55,6 +55,7 @@ from midspan.query import (
     plan_aggregate,
 )
 from midspan.records import RecordTransaction, Snapshot
+from midspan.security import Actor
 from midspan.storage import Row
 
 MOST_RECORDS = 250
@@ -88,14 +89,19 @@ def get_at_once(request: Request, style: Style, call: Call) -> str | None:
     """Return what ``get`` does, of stored values and without waiting; None when that cannot be."""
     if style.display is not Display.VALUE or not request.parts.records.prompt:
         return None
-    table = open_table(request.snapshot, style.table)
-    shape = _shape(request, table, style, call)
+    snapshot = request.snapshot
+    controlled = call.text("__use_view") or call.text("__exclude_columns")
+    if not controlled and request.parts.records.settled(snapshot):
+        form = snapshot.derive(_usual_form, request.actor, style)
+    else:
+        table = open_table(snapshot, style.table)
+        names = _shape(request, table, style, call).fields or ()
+        form = _form(snapshot, table.name, names)
     try:
-        view = shown_view(request.snapshot, table.name, shape)
-        row = read_stored_at_once(request, view, call.text("sys_id"))
+        row = read_stored_at_once(request, form.view, call.text("sys_id"))
     except RecordNotFound:
         return ""
-    return None if row is None else _shown(style, next(_rows(request, table, shape, [row]), ""))
+    return None if row is None else _shown(style, form.writer.row(cast(dict[str, str], row)))
 
 
 def get_records(request: Request, style: Style, call: Call) -> str:
@@ -205,20 +211,46 @@ def _shape(request: Request, table: Table, style: Style, call: Call) -> RowShape
 
     Which of them may be read is seen when they are: a view may walk references.
     """
-    view = call.text("__use_view").strip() or style.view
-    chosen = answered(request.snapshot, table.name, view) if view else None
-    if (chosen is None or chosen.fields is None) and style.standing_view:
-        chosen = answered(request.snapshot, table.name, style.standing_view)
-    if chosen is not None and chosen.fields is not None:
-        dictionary = request.snapshot.dictionary
-        paths = (dictionary.path(table.name, name) for name in sorted(chosen.fields))
-        names = tuple(path.name for path in paths if is_carried(path.field))
-    else:
+    view = call.text("__use_view") or style.view
+    names = _laid_out(request.snapshot, table.name, view, style.standing_view)
+    if names is None:
         names = rights_of(request, table.name).columns
     left_out = frozenset(_names(call.text("__exclude_columns")))
     if left_out:
         names = tuple(name for name in names if name not in left_out)
     return RowShape(fields=names, display=style.display, links=False)
+
+
+def _laid_out(snapshot: Snapshot, table: str, view: str, standing: str) -> tuple[str, ...] | None:
+    """Return the columns of the first of two views that lays the table out; None: neither does."""
+    chosen = answered(snapshot, table, view) if view else None
+    if (chosen is None or chosen.fields is None) and standing:
+        chosen = answered(snapshot, table, standing)
+    if chosen is None or chosen.fields is None:
+        return None
+    paths = (snapshot.dictionary.path(table, name) for name in sorted(chosen.fields))
+    return tuple(path.name for path in paths if is_carried(path.field))
+
+
+class _Form(Struct, frozen=True):
+    """How one record's stored values are read and written."""
+
+    view: View
+    writer: RowWriter
+
+
+def _usual_form(snapshot: Snapshot, actor: Actor, style: Style) -> _Form:
+    """Return the form of a call without controls, where snapshot and actor alone decide it."""
+    table = open_table(snapshot, style.table).name
+    names = _laid_out(snapshot, table, style.view, style.standing_view)
+    if names is None:
+        names = settled_rights(snapshot, actor, table).columns
+    return _form(snapshot, table, names)
+
+
+def _form(snapshot: Snapshot, table: str, names: tuple[str, ...]) -> _Form:
+    view = shown_view(snapshot, table, RowShape(fields=names, links=False))
+    return _Form(view, snapshot.derive(_writer, table, names))
 
 
 def _rows(

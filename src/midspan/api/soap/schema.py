@@ -220,9 +220,9 @@ class RowWriter:
                 values[name] = "1" if text == "true" else "0"
         return "".join(
             [
-                f"{start}{values[name]}{end}" if values[name] else empty
+                f"{start}{text}{end}" if text else empty
                 for name, start, end, empty in self._parts
-                if name in values
+                if (text := values.get(name)) is not None
             ]
         )
 

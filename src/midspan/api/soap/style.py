@@ -86,12 +86,13 @@ def rights_of(request: Request, table: str) -> Rights:
     """Return the fields of a table that the caller may read, and those he may set."""
     records, snapshot = request.parts.records, request.snapshot
     if records.settled(snapshot):
-        return snapshot.derive(_settled_rights, request.actor, table)
+        return snapshot.derive(settled_rights, request.actor, table)
     access = records.access(request.actor, snapshot, request.parts.clock.now())
     return snapshot.derive(_rights, access, table)
 
 
-def _settled_rights(snapshot: Snapshot, actor: Actor, table: str) -> Rights:
+def settled_rights(snapshot: Snapshot, actor: Actor, table: str) -> Rights:
+    """Return the rights under a snapshot for which ``RecordStore.settled`` holds."""
     return _rights(snapshot, settled_access(snapshot, actor), table)
 
 
