@@ -9,9 +9,8 @@ from __future__ import annotations
 import inspect
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from functools import lru_cache, partial
-from io import BytesIO
 from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
@@ -19,12 +18,11 @@ from starlette.types import Receive, Scope, Send
 
 from midspan.api.authentication import Authenticator, check_csrf, cookie_of
 from midspan.api.batch import BatchApi
+from midspan.api.bodies import body_limit, chunks, read_body
 from midspan.api.clientcerts import ClientCertificates
 from midspan.api.compression import LEAST_ANSWER, packed, unpacked
 from midspan.api.crossorigin import preflight, shared_headers, sharing
 from midspan.api.errors import (
-    BodyTooLarge,
-    InflatedTooLarge,
     MethodNotSupported,
     UnknownPage,
     UnknownPath,
@@ -76,11 +74,9 @@ _FIXED_HEADERS = (
 _NOT_IN_HEADER = re.compile(r"[^\x20-\x7e]")
 WRITE_PATIENCE = 30.0
 """Seconds that a write waits for those before it; as long as for the database's lock."""
-LARGEST_BODY = 25 * 1024 * 1024
 LARGE_BODY = 1024 * 1024
 _LARGE_AT_ONCE, _LARGE_WAITING = 2, 32
 """A body is held several times while it is read, so that few large ones are at the same time."""
-_BODY_PROPERTY = "glide.rest.max_content_length"
 
 
 def _stay() -> None:
@@ -286,10 +282,10 @@ class Application:
     async def _with_body(self, exchange: _Exchange, route: Route, receive: Receive) -> Response:
         if route.stream_body:
             request = exchange.request
-            exchange.take(stream=lambda: unpacked(request, _chunks(receive)))
+            exchange.take(stream=lambda: unpacked(request, chunks(receive)))
         else:
-            limit = _body_limit(exchange.request, route)
-            exchange.take(body=await _read_body(exchange.request, receive, limit))
+            limit = body_limit(exchange.request, route)
+            exchange.take(body=await read_body(exchange.request, receive, limit))
         check_csrf(exchange.request, page=route.page or route.form_token)
         if route.turnstile is not None:
             handled = partial(self._handled, exchange, route)
@@ -416,56 +412,6 @@ def _is_async(route: Route) -> bool:
 def _target(request: Request) -> str:
     query = "&".join(f"{quote(k, safe='')}={quote(v, safe='')}" for k, v in request.query)
     return f"{request.path}?{query}" if query else request.path
-
-
-def _body_limit(request: Request, route: Route) -> int:
-    given = request.property(_BODY_PROPERTY)
-    if given.isdecimal():
-        return min(int(given), LARGEST_BODY, route.max_body * 3)
-    return route.max_body
-
-
-async def _read_body(request: Request, receive: Receive, limit: int) -> bytes:
-    """Read the body up to ``limit`` bytes.
-
-    Raises:
-        BodyTooLarge: it announces or brings more.
-        InflatedTooLarge: it is packed and becomes more.
-        MalformedBody: the announced length is no number.
-    """
-    announced = request.announced or 0
-    if announced > limit:
-        raise BodyTooLarge(announced, limit)
-    whole = BytesIO()  # gives its bytes away as they are: joined pieces would be there twice
-    first, size = b"", 0
-    came = _chunks(receive, announced)
-    body = unpacked(request, came)
-    async for chunk in body:  # to its end: what is left of a generator costs the loop a task
-        size += len(chunk)
-        if size > limit:
-            raise BodyTooLarge(size, limit) if body is came else InflatedTooLarge
-        if size == len(chunk):
-            first = chunk
-            continue
-        if first:
-            whole.write(first)
-            first = b""
-        whole.write(chunk)
-    return first or whole.getvalue()
-
-
-async def _chunks(receive: Receive, announced: int = 0) -> AsyncIterator[bytes]:
-    """Yield the body; where its length is known, without waiting for word of its end."""
-    came = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Disconnected
-        if chunk := message.get("body"):
-            came += len(chunk)
-            yield chunk
-        if not message.get("more_body", False) or 0 < announced == came:
-            return
 
 
 _wire_name = lru_cache(maxsize=256)(lambda name: name.lower().encode())
