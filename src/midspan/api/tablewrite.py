@@ -178,7 +178,7 @@ def _object_text(value: Mapping[str, JsonValue], *, display: bool) -> str:
         if name in value:
             return as_text(value[name])
     if "link" in value and isinstance(value["link"], str):
-        return value["link"].rstrip("/").rpartition("/")[2]
+        return as_text(value["link"].rstrip("/").rpartition("/")[2])
     return lenient_json.dumps(value).decode()  # which writes integers of any length, too
 
 
