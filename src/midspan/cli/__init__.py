@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"midspan {__version__}\n")
         return 0
     if arguments[:1] == ["serve"]:
-        gc.disable()  # nothing of what it imports is garbage; node.serve goes on with it
+        gc.disable()  # nothing of what it imports is garbage; memory.end_start ends this
     from midspan.cli.commands import run
 
     return run(arguments)

@@ -5,8 +5,9 @@ from those heaps, too; after one list of 1,000 records in each of eight threads 
 a multiple of what it needs. With these settings large blocks are mapped and unmapped one by one.
 
 What refers to itself in a circle waits for a full search of Python, and that comes once the objects
-that are new are a quarter of all. The start is left out before the first answer, see ``node``; what
-is loaded behind it, most of all the engine of the jobs, ``set_apart`` leaves out, too.
+that are new are a quarter of all. So the command is imported without any search (``midspan.cli``),
+``end_start`` leaves out what the start made, and ``set_apart`` what is loaded behind the first
+answer, most of all the engine of the jobs.
 
 Small blocks stay in the heaps: a document of 100,000 XML elements leaves 12 MB of them free below
 one that is in use. ``HeapKeeper`` looks for that and gives back the pages.
@@ -49,6 +50,15 @@ def bound_heaps() -> bool:
     )
     taken = [mallopt(name, value) == 1 for name, value in settings]
     return all(taken)
+
+
+def end_start() -> None:
+    """Let searches for garbage begin, and leave out what the start made: nearly all of it stays.
+
+    A full search would stop every request while it looks at all of that again.
+    """
+    gc.freeze()
+    gc.enable()
 
 
 def set_apart() -> None:

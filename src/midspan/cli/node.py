@@ -8,7 +8,6 @@ close.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import re
@@ -29,7 +28,7 @@ from midspan.cli.address import is_loopback
 from midspan.cli.gate import Gate
 from midspan.cli.listener import Tls, listen, make_server, until_first
 from midspan.cli.lock import locked
-from midspan.cli.memory import HeapKeeper, bound_heaps
+from midspan.cli.memory import HeapKeeper, bound_heaps, end_start
 from midspan.instance import Instance
 from midspan.kernel.clock import SystemClock
 from midspan.kernel.errors import InvalidRequest, InvalidValue
@@ -149,20 +148,11 @@ def serve(options: NodeOptions) -> None:
                 _seed(instance, seeds)
             _first_start(instance, settings.public_url or _url(options, listener))
             instance.keep_start()
-            _spare_the_collector()
+            end_start()
             asyncio.run(_run(options, instance, listener))
         finally:
             instance.close()
     log.info("stopped")
-
-
-def _spare_the_collector() -> None:
-    """Let garbage collections leave out what the start made, nearly all of which stays.
-
-    A full collection would stop every request while it looks at all of that again.
-    """
-    gc.freeze()
-    gc.enable()
 
 
 def _seed(instance: Instance, seeds: Sequence[Seed]) -> None:
