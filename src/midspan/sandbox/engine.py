@@ -17,6 +17,7 @@ import _quickjs  # type: ignore[import-not-found, unused-ignore]
 
 from midspan.sandbox import frames
 from midspan.sandbox.gauge import Gauge
+from midspan.sandbox.lockdown import let_others_run
 from midspan.sandbox.programs import Programs
 from midspan.sandbox.rewriter import Columns, Refused, Rewriter, Rewritten
 
@@ -119,6 +120,7 @@ class Interrupts:
         return None
 
     def _over(self, _runtime: int | None, _opaque: int | None) -> int:
+        let_others_run()
         return int(self.reason() is not None)
 
 
@@ -190,6 +192,7 @@ class Engine:
         self._means = means
         self._interrupts = means.interrupts
         self._context = _quickjs.Context()
+        let_others_run()
         self._context.set_memory_limit(setup.memory)
         self._context.set_max_stack_size(setup.stack)
         self._address = means.interrupts.install(self._context)
@@ -211,7 +214,10 @@ class Engine:
         )
         self._context.eval("delete globalThis.parts")
         for number in range(1, len(setup.prelude)):
-            means.programs.function(self._context, number)(host, engine)
+            program = means.programs.function(self._context, number)
+            let_others_run()
+            program(host, engine)
+            let_others_run()
         means.interrupts.collect_above(self._address, _FIRST_COLLECTION)
 
     def run(self, order: frames.RunOrder) -> str:

@@ -108,6 +108,15 @@ def give_way(nice: int, session: int) -> None:
             return
 
 
+def let_others_run() -> None:
+    """Let who else waits for this processor have it, now and not when the kernel looks again.
+
+    Linux does that at a tick of its clock, every 4 ms mostly, even where the one who woke up comes
+    first by its "nice" value: so long would the instance, or a client beside it, wait for a script.
+    """
+    os.sched_yield()
+
+
 def be_nobody() -> str:
     """Become user and group 65534 when started as root; return what happened in a word."""
     if os.geteuid() != 0:

@@ -293,7 +293,7 @@ def test_workers_give_way_to_the_instance_where_cores_are_short() -> None:
 def test_the_sessions_of_workers_give_way_too() -> None:
     """Among sessions the value of a process counts for nothing; two start close together.
 
-    Where no session was ever made above these tests, their own group has no name and its file is empty.
+    Where no session was ever made above these tests, they have no group: the file is empty.
     """
     own = Path("/proc/self/autogroup").read_text(encoding="ascii").split()[:1]
     with SandboxPool(size=2) as pool, pool.session(nothing) as one, pool.session(nothing) as two:
