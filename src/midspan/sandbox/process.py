@@ -26,7 +26,8 @@ _FRESH = 20 * 1024 * 1024
 """Bytes; what a worker has beyond them after its first run is the script's, not its own."""
 _START_TIMEOUT = timedelta(seconds=20)
 _MIB = 1024 * 1024
-_CHUNK = 256 * 1024
+_CHUNK = 64 * 1024
+"""Bytes; for twice as many the system maps memory for each message and takes it back."""
 
 # The packages above the worker's modules are stand-ins without content, so that a worker imports
 # a few small files and not the instance; sys.path gains the folder of the engine at its end.
@@ -82,7 +83,7 @@ class WorkerProcess:
         self._first_size = 0
         self._cpu_budget = int(600 + 20 * limits.cpu.total_seconds())
         self._killing = threading.Lock()
-        self._buffer = bytearray()
+        self._buffer = b""
         self._socket, self._process = _start()
 
     @property
@@ -180,15 +181,28 @@ class WorkerProcess:
         self._socket.close()
 
     def _read(self, size: int) -> bytes:
-        buffer = self._buffer
-        while len(buffer) < size:
-            data = self._socket.recv(_CHUNK)
-            if not data:
-                raise ValueError("the connection was closed")
-            buffer += data
-        with memoryview(buffer) as view, view[:size] as wanted:
-            data = bytes(wanted)
-        del buffer[:size]
+        # Mostly one system call brings a whole message: its header asks first, its body finds it.
+        data = self._buffer or self._some(_CHUNK)
+        if len(data) < size:
+            data += self._exactly(size - len(data))
+        self._buffer = data[size:]
+        return data[:size]
+
+    def _some(self, most: int) -> bytes:
+        data = self._socket.recv(most)
+        if not data:
+            raise ValueError("the connection was closed")
+        return data
+
+    def _exactly(self, size: int) -> bytearray:
+        data = bytearray(size)
+        with memoryview(data) as rest:
+            at = 0
+            while at < size:
+                got = self._socket.recv_into(rest[at:])
+                if not got:
+                    raise ValueError("the connection was closed")
+                at += got
         return data
 
 
