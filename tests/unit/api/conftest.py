@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from midspan.api import ApiParts, Application, Request, Response, Route, SignedI
 from midspan.api.router import HandlerDecides, Role
 from midspan.instance import Instance
 from midspan.kernel.clock import ManualClock
-from midspan.records import insert, update
+from midspan.records import delete, insert, update
 from midspan.security import SYSTEM
 from midspan.testing import open_instance
 
@@ -149,3 +150,19 @@ def make_app(site: Site) -> Iterator[Callable[..., Site]]:
     yield make
     for app in made:
         app.close()
+
+
+@contextmanager
+def properties(site: Site, **values: str) -> Iterator[None]:
+    """Set system properties, ``_`` for a dot and ``__`` for ``_``, and take them away again."""
+    made = []
+    with site.instance.records.write(SYSTEM, enforce=False) as transaction:
+        for name, value in values.items():
+            real = name.replace("__", "#").replace("_", ".").replace("#", "_")
+            made.append(
+                transaction.apply(insert("sys_properties", {"name": real, "value": value})).sys_id
+            )
+    yield
+    with site.instance.records.write(SYSTEM, enforce=False) as transaction:
+        for sys_id in made:
+            transaction.apply(delete("sys_properties", sys_id))

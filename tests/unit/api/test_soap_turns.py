@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
 from typing import Any
 
-import httpx
 import pytest
 from starlette.datastructures import Headers
 
@@ -19,10 +17,9 @@ from midspan.api.soap import turns
 from midspan.api.soap.redirects import CALL_COOKIE
 from midspan.api.soap.turns import SoapTurns
 from midspan.kernel.clock import ManualClock
-from midspan.records import delete, insert
-from midspan.security import SYSTEM, Actor
+from midspan.security import Actor
 
-from .conftest import PASSWORD, Site, parts_of
+from .conftest import Site, parts_of, properties
 
 ANN = Actor(sys_id="a" * 32, user_name="ann", stamp="s1")
 BO = Actor(sys_id="b" * 32, user_name="bo", stamp="s2")
@@ -96,22 +93,6 @@ def turns_of(site: Site, second: float = SHORT) -> SoapTurns:
 def patient(site: Site) -> Caller:
     """Return a caller whose calls do not take too long, however busy the machine is."""
     return Caller(site, sent_through=turns_of(site, 1.0))
-
-
-@contextmanager
-def properties(site: Site, **values: str) -> Iterator[None]:
-    """Set system properties, ``_`` for a dot and ``__`` for ``_``, and take them away again."""
-    made = []
-    with site.instance.records.write(SYSTEM, enforce=False) as transaction:
-        for name, value in values.items():
-            real = name.replace("__", "#").replace("_", ".").replace("#", "_")
-            made.append(
-                transaction.apply(insert("sys_properties", {"name": real, "value": value})).sys_id
-            )
-    yield
-    with site.instance.records.write(SYSTEM, enforce=False) as transaction:
-        for sys_id in made:
-            transaction.apply(delete("sys_properties", sys_id))
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -442,93 +423,3 @@ def test_other_processors_do_not_take_turns(site: Site) -> None:
         assert not caller.turns._known
 
     play(scene)
-
-
-BODY = b"<Envelope><Body><getKeys><__limit>1</__limit></getKeys></Body></Envelope>"
-
-
-def post(site: Site, cookie: str = "", **kwargs: Any) -> httpx.Response:
-    headers = {"Content-Type": "text/xml", **({"Cookie": cookie} if cookie else {})}
-    return site.send("POST", "/incident.do?SOAP", content=BODY, headers=headers, **kwargs)
-
-
-def cookie_in(response: httpx.Response) -> str:
-    return f"JSESSIONID={response.cookies['JSESSIONID']}"
-
-
-def page(site: Site, cookie: str) -> int:
-    """Ask for something that a session alone may read."""
-    answer = site.send("GET", "/api/now/table/incident?sysparm_limit=1", headers={"Cookie": cookie})
-    return answer.status_code
-
-
-def test_the_first_cookie_is_exchanged_for_one_that_stays(site: Site) -> None:
-    first = post(site, user="admin")
-    assert "HttpOnly" in first.headers["set-cookie"]
-    assert "Secure" not in first.headers["set-cookie"]
-    assert page(site, cookie_in(first)) == 401  # it was never good for anything
-    second = post(site, cookie_in(first), user="admin")
-    assert cookie_in(second) != cookie_in(first)
-    third = post(site, cookie_in(second), user="admin")
-    assert "set-cookie" not in third.headers
-    assert page(site, cookie_in(second)) == 200
-
-
-def test_a_cookie_does_not_stand_for_the_password(site: Site) -> None:
-    with properties(site, glide_ui_rotate__sessions="false"):
-        cookie = cookie_in(post(site, user="admin"))
-    assert page(site, cookie) == 200
-    refused = post(site, cookie)
-    assert refused.status_code == 401
-    assert refused.headers["www-authenticate"] == 'BASIC realm="Service-now"'
-
-
-def test_a_session_that_is_not_used_ends(site: Site) -> None:
-    clock = site.instance.clock
-    assert isinstance(clock, ManualClock)
-    with properties(
-        site, glide_ui_rotate__sessions="false", glide_soap_invalidate__session__timeout="120"
-    ):
-        lone, kept = cookie_in(post(site, user="admin")), cookie_in(post(site, user="admin"))
-        clock.advance(timedelta(seconds=100))
-        assert page(site, lone) == 200
-        assert "set-cookie" not in post(site, kept, user="admin").headers
-        clock.advance(timedelta(seconds=100))
-        assert page(site, lone) == 200  # each use counts
-        assert "set-cookie" not in post(site, kept, user="admin").headers
-        clock.advance(timedelta(seconds=121))
-        assert page(site, lone) == 401
-        assert cookie_in(post(site, kept, user="admin")) != kept
-
-
-def test_a_cookie_is_secure_where_the_client_came_by_https(make_app: Callable[..., Site]) -> None:
-    assert "; Secure" in post(make_app(secure=True), user="admin").headers["set-cookie"]
-
-
-def test_an_insert_that_takes_long_is_done_once(site: Site) -> None:
-    """The database is kept busy until the client was told to come again."""
-    (route,) = (one for one in site.app.router.routes() if one.name == "processor.call")
-    assert isinstance(route.turnstile, SoapTurns)
-    body = b"<Envelope><Body><insert><name>Long</name></insert></Body></Envelope>"
-    auth = httpx.BasicAuth("admin", PASSWORD)
-    at = "http://inst.example.com/cmn_building.do?SOAP&redirectSupported=true"
-
-    async def scene() -> httpx.Response:
-        transport = httpx.ASGITransport(site.app)
-        async with httpx.AsyncClient(transport=transport, auth=auth) as client:
-            await client.post("http://inst.example.com/cmn_building.do?SOAP", content=BODY)
-            with site.instance.records.write(SYSTEM, enforce=False):
-                told = await client.post(at, content=body)
-                assert told.status_code == 307
-                assert told.headers["location"] == at
-            return await client.post(told.headers["location"], content=body)
-
-    turnstile, unit = route.turnstile, route.turnstile._second
-    turnstile._second = SHORT
-    try:
-        answered = site._runner.run(scene())
-    finally:
-        turnstile._second = unit
-    assert "insertResponse" in answered.text
-    with site.instance.records.read(SYSTEM) as transaction:
-        assert len(transaction.find("cmn_building", "name=Long")) == 1
