@@ -3,58 +3,25 @@
 from __future__ import annotations
 
 import base64
-import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from midspan.attachments import AttachmentStore, NewFile
 from midspan.instance import Instance
-from midspan.outbound import ALLOW
 from midspan.records import insert, update
 from midspan.sandbox import Script, ScriptError
-from midspan.scripting import Enclosed, PerWrite
+from midspan.scripting import Enclosed
 from midspan.security import SYSTEM
 
-from .peer import Peer, listening
+from .conftest import Ask, logged, make
+from .peer import Peer
+
+pytestmark = pytest.mark.usefixtures("admitted")
 
 SECRET = "s3cret-Pa55"
-Ask = Callable[..., Any]
-
-
-@pytest.fixture
-def peer() -> Iterator[Peer]:
-    with listening() as opened:
-        yield opened
-
-
-@pytest.fixture(autouse=True)
-def admitted(instance: Instance) -> None:
-    """Let scripts reach loopback; once for each instance."""
-    with instance.records.write(SYSTEM, enforce=False) as transaction:
-        if transaction.first("sys_properties", f"name={ALLOW}") is None:
-            values = {"name": ALLOW, "value": "127.0.0.1, localhost"}
-            transaction.apply(insert("sys_properties", values))
-
-
-@pytest.fixture
-def ask(instance: Instance) -> Ask:
-    """Return a function that runs the body of a function as the system."""
-
-    def run(body: str, **names: str) -> Any:
-        for name, value in names.items():
-            body = body.replace(f"<{name}>", value)
-        script = Script("test", f"(function () {{ {body} }})()")
-        return instance.scripts.run(script, unit=PerWrite(instance.records, SYSTEM))
-
-    return run
-
-
-def make(instance: Instance, table: str, **values: str) -> str:
-    with instance.records.write(SYSTEM, enforce=False) as transaction:
-        return transaction.apply(insert(table, values)).sys_id
 
 
 def orders(instance: Instance, peer: Peer, **values: str) -> str:
@@ -90,11 +57,6 @@ def orders(instance: Instance, peer: Peer, **values: str) -> str:
         rest_endpoint=f"{peer.url}/orders/${{id}}",
     )
     return message
-
-
-def logged(instance: Instance, query: str = "") -> list[dict[str, str]]:
-    with instance.records.read(SYSTEM) as transaction:
-        return [dict(row.values) for row in transaction.find("sys_outbound_http_log", query)]
 
 
 def test_a_message_by_endpoint(peer: Peer, ask: Ask) -> None:
@@ -482,115 +444,3 @@ def test_an_async_call_inside_a_transaction_leaves_with_the_commit(
     instance.jobs.run_due()  # type: ignore[union-attr]
     assert [(call.path, call.body) for call in peer.calls] == [("/later", b"b")]
     assert peer.last().headers["authorization"].startswith("Basic ")
-
-
-def test_log_levels_keep_no_secret(
-    instance: Instance, peer: Peer, ask: Ask, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.DEBUG)
-    token = base64.b64encode(f"u:{SECRET}".encode()).decode()
-    echo = f'{{"password": "{SECRET}", "seen": "Basic {token}", "plain": "{SECRET}", "ok": 1}}'
-    url = peer.answer(
-        "/log", 200, echo, Content_Type="application/json", Set_Cookie=f"session={SECRET}"
-    )
-    body = (
-        "var rm = new sn_ws.RESTMessageV2(); rm.setHttpMethod('post'); rm.setEndpoint('<url>');"
-        "rm.setRequestHeader('Content-Type', 'application/x-www-form-urlencoded');"
-        "rm.setRequestHeader('X-Api-Key', '<secret>'); rm.setBasicAuth('u', '<secret>');"
-        "rm.setQueryParameter('api_key', '<secret>');"
-        "rm.setRequestBody('user=u&password=<secret>'); rm.setLogLevel('<level>'); rm.execute();"
-    )
-    for level in ("basic", "elevated", "all", "nonsense"):
-        ask(body, url=url, secret=SECRET, level=level)
-    rows = logged(instance, "url_path=/log")
-    kept = {row["level"]: row for row in rows}
-    assert sorted(row["level"] for row in rows) == ["all", "basic", "basic", "elevated"]
-    assert kept["basic"]["request_headers"] == kept["basic"]["response_body"] == ""
-    assert "X-Api-Key: ***" in kept["elevated"]["request_headers"]
-    assert kept["elevated"]["request_body"] == ""
-    assert kept["all"]["request_body"] == "user=u&password=***"
-    assert '"ok": 1' in kept["all"]["response_body"]
-    assert SECRET not in str(rows)
-    assert token not in str(rows)
-    ours = [record for record in caplog.records if record.name.startswith("midspan")]
-    assert SECRET not in str([record.getMessage() for record in ours])
-
-
-def test_a_property_overrides_the_log_level(instance: Instance, peer: Peer, ask: Ask) -> None:
-    on = make(instance, "sys_properties", name="glide.outbound_http_log.override", value="true")
-    name = "glide.outbound_http_log.override.level"
-    make(instance, "sys_properties", name=name, value="elevated")
-    body = (
-        "var rm = new sn_ws.RESTMessageV2(); rm.setHttpMethod('get');"
-        "rm.setEndpoint('<url>/override'); rm.setLogLevel('all'); rm.execute();"
-    )
-    try:
-        ask(body, url=peer.url)
-    finally:
-        with instance.records.write(SYSTEM, enforce=False) as transaction:
-            transaction.apply(update("sys_properties", on, {"value": "false"}))
-    (row,) = logged(instance, "url_path=/override")
-    assert row["level"] == "elevated"
-
-
-ENVELOPE = (
-    '<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body>'
-    "<GetQuote><symbol>${symbol}</symbol></GetQuote></s:Body></s:Envelope>"
-)
-FAULT = ENVELOPE.replace(
-    "<GetQuote><symbol>${symbol}</symbol></GetQuote>",
-    "<s:Fault><faultcode>s:Client</faultcode><faultstring>No such symbol</faultstring></s:Fault>",
-)
-
-
-def quotes(instance: Instance, peer: Peer) -> None:
-    message = make(instance, "sys_soap_message", name=peer.url, soap_endpoint=f"{peer.url}/soap")
-    make(
-        instance,
-        "sys_soap_message_function",
-        soap_message=message,
-        function_name="GetQuote",
-        soap_action="urn:quote#Get",
-        envelope=ENVELOPE,
-    )
-
-
-def test_soap_by_name(instance: Instance, peer: Peer, ask: Ask) -> None:
-    quotes(instance, peer)
-    peer.answer("/soap", 200, "<ok/>", Content_Type="text/xml")
-    body = """
-        var sm = new sn_ws.SOAPMessageV2('<url>', 'GetQuote');
-        sm.<set>('symbol', '<value>');
-        var r = sm.execute();
-        return [r.getStatusCode(), r.getBody(), r.haveError(), r.getRequestBody()];
-        """
-    names = {"url": peer.url, "set": "setStringParameter", "value": "A&B <1>"}
-    sent = ENVELOPE.replace("${symbol}", "A&amp;B &lt;1&gt;")
-    assert ask(body, **names) == [200, "<ok/>", False, sent]
-    call = peer.last()
-    assert (call.method, call.path, call.body) == ("POST", "/soap", sent.encode())
-    assert call.headers["soapaction"] == '"urn:quote#Get"'
-    assert call.headers["content-type"] == "text/xml; charset=utf-8"
-    with pytest.raises(ScriptError, match="not well-formed"):
-        ask(body, **{**names, "set": "setStringParameterNoEscape"})
-    assert len(peer.calls) == 1
-
-
-def test_a_soap_fault_and_a_redirect(instance: Instance, peer: Peer, ask: Ask) -> None:
-    body = """
-        var sm = new sn_ws.SOAPMessageV2(); sm.setEndpoint('<url>/<path>');
-        sm.setSOAPAction('x'); sm.setRequestBody('<a/>'); <more>
-        var r = sm.execute(); return [r.getStatusCode(), r.haveError(), r.getErrorMessage()];
-        """
-    peer.answer("/fault", 500, FAULT, Content_Type="text/xml")
-    peer.answer("/moved", 307, Location=f"{peer.url}/there")
-    names = {"url": peer.url, "more": ""}
-    assert ask(body, path="fault", **names) == [500, True, "No such symbol"]
-    assert ask(body, path="moved", **names) == [307, False, None]
-    follow = {**names, "more": "sm.setFollowRedirect(true);"}
-    assert ask(body, path="moved", **follow) == [200, False, None]
-    with pytest.raises(ScriptError, match="setWSSecurity"):
-        ask(body, path="moved", **{**names, "more": "sm.setWSSecurity('a', 'b', 'c', 'd');"})
-    doctype = body.replace("<a/>", '<!DOCTYPE a [<!ENTITY e "x">]><a>&e;</a>')
-    with pytest.raises(ScriptError, match="DOCTYPE"):
-        ask(doctype, path="moved", **names)

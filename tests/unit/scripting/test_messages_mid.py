@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +14,6 @@ import pytest
 
 from midspan.ecc.enrolment import MidServer
 from midspan.instance import Instance
-from midspan.records import insert
 from midspan.sandbox import Script, ScriptError
 from midspan.scripting import Enclosed, PerWrite
 from midspan.security import SYSTEM
@@ -29,16 +27,11 @@ from midspan_mid.probes.rest import rest
 from midspan_mid.targets import Targets
 from midspan_sdk import SdkError
 
-from .peer import Peer, listening
+from .conftest import make
+from .peer import Peer
 
 SECRET = "s3cret-Pa55"
 NUMBERS = itertools.count(1)
-
-
-@pytest.fixture
-def peer() -> Iterator[Peer]:
-    with listening() as opened:
-        yield opened
 
 
 class Agent:
@@ -106,11 +99,6 @@ def agent(instance: Instance, tmp_path: Path) -> Agent:
 def ask(instance: Instance, body: str) -> Any:
     script = Script("test", f"(function () {{ {body} }})()")
     return instance.scripts.run(script, unit=PerWrite(instance.records, SYSTEM))
-
-
-def make(instance: Instance, table: str, **values: str) -> str:
-    with instance.records.write(SYSTEM, enforce=False) as transaction:
-        return transaction.apply(insert(table, values)).sys_id
 
 
 def with_agent(agent: Agent, body: str) -> Any:

@@ -9,10 +9,7 @@ from midspan.records import insert, update
 from midspan.scripting.services import SERVICES, Match
 from midspan.security import SYSTEM
 
-
-def make(instance: Instance, table: str, **values: str) -> str:
-    with instance.records.write(SYSTEM, enforce=False) as transaction:
-        return transaction.apply(insert(table, values)).sys_id
+from .conftest import make
 
 
 def find(instance: Instance, path: str, method: str = "GET") -> Match:
