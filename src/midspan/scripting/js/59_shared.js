@@ -17,5 +17,12 @@ const evaluateScript = typeof __engine === 'undefined' ? evaluateText : __engine
 Object.assign(shared, {
   host: __host, textOf, firstOf, isArray, describe, javaList, publish, escapeHtml, part, gs,
   sessionInfo, forgetSession, publicRecord, isRecord, isFieldObject, bytesOf, base64, bytesOfBase64, textOfBytes,
-  GlideRecord, evaluateScript, parseJson, toJsonText, HTML, notAvailable, STATE,
+  GlideRecord, evaluateScript, parseJson, toJsonText, HTML, notAvailable, streamSource, STATE,
+});
+
+// What reads and writes records behind the classes.
+shared.records = freeze({
+  GlideAggregate, NUMERIC, aggregateValue, assign, changeOf, displayIn, elementAt, elementField, elementText,
+  encoded, getRecord, groupValue, idOf, insertRow, newState, queryOf, runAggregate, runQuery, step, updateRow,
+  valueIn, wrapState, write,
 });

@@ -2,7 +2,8 @@
 (function (shared) {
 'use strict';
 const { Number } = shared.intrinsics;
-const { textOf, RESTMessageV2 } = shared;
+const { textOf } = shared;
+const { RESTMessageV2 } = shared.part('messages');
 
 class GlideHTTPResponse {
   #reply;

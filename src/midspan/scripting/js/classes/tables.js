@@ -1,6 +1,12 @@
 // GlideFilter, TableUtils, GlideTableHierarchy and GlideRecordUtil.
+(function (shared) {
+'use strict';
+const { Object } = shared.intrinsics;
+const { STATE, describe, host, javaList, textOf } = shared;
+const { assign, getRecord, newState, valueIn, wrapState } = shared.records;
+
 function valuesOf(state) {
-  const values = create(null);
+  const values = Object.create(null);
   if (state.meta === null) return values;
   for (const name of Object.keys(state.meta.fields)) {
     const text = valueIn(state, name);
@@ -13,7 +19,7 @@ function matchesFilter(record, filter, every) {
   const state = record?.[STATE];
   if (state === undefined || state.meta === null) return false;
   const all = every === undefined || textOf(every) !== 'false';
-  return __host('query.matches', [state.table, valuesOf(state), textOf(filter), all]);
+  return host('query.matches', [state.table, valuesOf(state), textOf(filter), all]);
 }
 
 class GlideFilter {
@@ -83,7 +89,7 @@ class GlideRecordUtil {
   getFields(record) { return Object.keys(record[STATE].meta?.fields ?? {}); }
   // The record with this id in the class that it is of, or null.
   getGR(table, id) {
-    const found = __host('record.class', [textOf(table), textOf(id)]);
+    const found = host('record.class', [textOf(table), textOf(id)]);
     if (found === null) return null;
     const real = newState(found, false);
     return getRecord(real, ['sys_id', id]) ? wrapState(real) : null;
@@ -113,7 +119,5 @@ class GlideRecordUtil {
   }
 }
 
-publish('GlideFilter', GlideFilter);
-publish('TableUtils', TableUtils);
-publish('GlideTableHierarchy', GlideTableHierarchy);
-publish('GlideRecordUtil', GlideRecordUtil);
+return { GlideFilter, TableUtils, GlideTableHierarchy, GlideRecordUtil };
+})

@@ -1,4 +1,9 @@
 // Stream and Optional: what GlideQuery returns.
+(function (shared) {
+'use strict';
+const { Boolean, Error, Math, Number, TypeError } = shared.intrinsics;
+const { STATE, isArray, textOf } = shared;
+
 class Optional {
   #find; // returns the value, or null and undefined for none
   #reason;
@@ -155,5 +160,5 @@ class Stream {
   }
 }
 
-publish('Stream', Stream);
-publish('Optional', Optional);
+return { Stream, Optional };
+})

@@ -1,11 +1,16 @@
 // RESTMessageV2 and SOAPMessageV2: what a script says of a call is kept here; the host sends it.
-(() => {
+(function (shared) {
+'use strict';
+const { Array, Error, Number, Object, encodeURIComponent } = shared.intrinsics;
+const { STATE, host, javaList, notAvailable, streamSource, textOf } = shared;
+const { create, defineProperty } = Object;
+
 const XML_TEXT = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&apos;' };
 const escapeXml = (text) => text.replace(/[&<>"']/g, (character) => XML_TEXT[character]);
 const isNamed = (name) => (pair) => pair[0].toLowerCase() === name.toLowerCase();
 
 function openMessage(kind, name, method) {
-  const known = name === undefined ? {} : __host('message.open', [kind, textOf(name), textOf(method)]);
+  const known = name === undefined ? {} : host('message.open', [kind, textOf(name), textOf(method)]);
   return {
     kind,
     known,
@@ -118,7 +123,7 @@ function replyOf(response) {
     if (state.number === null) {
       throw new Error('The message leaves when the transaction is committed, so there is no response yet');
     }
-    state.reply = __host('message.wait', [state.number, state.patience]);
+    state.reply = host('message.wait', [state.number, state.patience]);
   }
   return state.reply;
 }
@@ -169,11 +174,11 @@ class Message {
   setRequestorProfile() {}
   execute() {
     const sent = saidOf(this[STATE]);
-    return responseOf({ sent, reply: __host('message.send', [sent]) });
+    return responseOf({ sent, reply: host('message.send', [sent]) });
   }
   executeAsync() {
     const sent = saidOf(this[STATE]);
-    const number = __host('message.start', [sent]);
+    const number = host('message.start', [sent]);
     return responseOf({ sent, number, patience: 60 });
   }
 }
@@ -203,8 +208,6 @@ class SOAPMessageV2 extends Message {
   setWSSecurityX509Token() { throw notAvailable('SOAPMessageV2.setWSSecurityX509Token'); }
 }
 
-const messageClasses = { RESTMessageV2, RESTResponseV2, SOAPMessageV2, SOAPResponseV2 };
-publish('sn_ws', { ...messageClasses });
-for (const name of Object.keys(messageClasses)) publish(name, messageClasses[name]);
-shared.RESTMessageV2 = RESTMessageV2;
-})();
+const messages = { RESTMessageV2, RESTResponseV2, SOAPMessageV2, SOAPResponseV2 };
+return { ...messages, sn_ws: messages };
+})

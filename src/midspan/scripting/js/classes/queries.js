@@ -1,4 +1,14 @@
 // GlideQuery: a builder that never changes, rows as plain objects, mistakes as errors.
+(function (shared) {
+'use strict';
+const { Error, Number, Object } = shared.intrinsics;
+const { STATE, describe, host, textOf } = shared;
+const { Stream, Optional } = shared.part('streams');
+const {
+  GlideAggregate, NUMERIC, aggregateValue, assign, changeOf, displayIn, elementAt, elementField, elementText,
+  encoded, groupValue, idOf, insertRow, newState, queryOf, runAggregate, runQuery, step, updateRow, wrapState, write,
+} = shared.records;
+
 const WHERE_OPERATORS = [
   '=', '!=', '>', '>=', '<', '<=', 'IN', 'NOT IN', 'STARTSWITH', 'ENDSWITH', 'CONTAINS',
   'DOES NOT CONTAIN', 'INSTANCEOF', 'SAMEAS', 'NSAMEAS', 'GT_FIELD', 'LT_FIELD',
@@ -113,7 +123,7 @@ class GlideQuery {
 
   static parse(table, text) {
     const query = new GlideQuery(table);
-    if (!__host('query.check', [query.table, textOf(text)])) {
+    if (!host('query.check', [query.table, textOf(text)])) {
       throw new Error(`Cannot parse the encoded query '${textOf(text)}' for table '${query.table}'`);
     }
     return query.#with({ kind: 'text', text: textOf(text) });
@@ -372,4 +382,5 @@ function aggregateType(type) {
   return name;
 }
 
-publish('GlideQuery', GlideQuery);
+return { GlideQuery };
+})
