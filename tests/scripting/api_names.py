@@ -28,9 +28,6 @@ NO_CLASSES = ("event", "g_scratchpad", "Packages", "sn_impex")
 LANGUAGE = "Object.getOwnPropertyNames(globalThis)"
 PROBE = """
 (function () {
-  const absent = (value) => {
-    try { return String(value).includes('not available'); } catch (error) { return false; }
-  };
   function methods(value) {
     const found = new Set(), missing = new Set();
     for (let at = value; at && at !== Object.prototype && at !== Function.prototype;
@@ -38,7 +35,7 @@ PROBE = """
       for (const name of Object.getOwnPropertyNames(at)) {
         const got = Object.getOwnPropertyDescriptor(at, name).value;
         if (typeof got !== 'function') continue;
-        (absent(got) ? missing : found).add(name);
+        (got.name === 'absent' ? missing : found).add(name);
       }
     }
     return [found, missing];

@@ -23,6 +23,8 @@ def test_a_text_gives_its_function_in_each_context(
         context = _quickjs.Context()
         assert made.function(context, 0)(41) == 42
         assert context.eval("typeof __made") == "undefined"
+        context.set("made", made.function(context, 0))
+        assert ("[native code]" in context.eval("String(made)")) == with_bytecode
         with pytest.raises(_quickjs.JSException, match=r"<input>:2:"):
             made.function(context, 1)()
     assert sorted(made._code) == ([0, 1] if with_bytecode else [])

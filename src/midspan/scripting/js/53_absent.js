@@ -21,6 +21,7 @@ const ABSENT = `OLAPBuildTimeDimension _cacheFlush _dropTable _getScriptError _g
 
 rareMakers.push((methods) => {
   for (const name of ABSENT.split(/\s+/)) {
-    methods[name] = () => { throw new Error(`not available: gs.${name}`); };
+    const absent = () => { throw new Error(`not available: gs.${name}`); };
+    methods[name] = absent; // which is its name, too
   }
 });
