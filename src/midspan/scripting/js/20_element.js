@@ -186,8 +186,8 @@ class GlideElement {
   getChoiceValue() { return this.getDisplayValue(); }
 
   // The field that decides which choices this one has, or null.
-  getDependent() { return dictionaryEntry(this.#name, this.#field).dependent; }
-  getED() { return new GlideElementDescriptor(STATE, this.#name, this.#field); }
+  getDependent() { return part('descriptors').dictionaryEntry(this.#name, this.#field).dependent; }
+  getED() { return new (part('descriptors').GlideElementDescriptor)(STATE, this.#name, this.#field); }
   getName() { return this.#name; }
   getLabel() { return this.#field.label; }
   getTableName() { return elementState(this).table; }

@@ -353,6 +353,5 @@ Object.setPrototypeOf(GlideRecord.prototype, recordFallback);
 publish('GlideRecord', GlideRecord);
 publish('GlideRecordSecure', GlideRecordSecure);
 publish('GlideElement', GlideElement);
-publish('GlideElementDescriptor', GlideElementDescriptor);
 publish('GlideQueryCondition', GlideQueryCondition);
 publish('global', globalThis);

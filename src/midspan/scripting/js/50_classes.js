@@ -16,12 +16,14 @@ const families = {
     'GlideImportSetLoader', 'GlideImportSetTransformer', 'GlideImportSetTransformerWorker',
     'GlideImportSetRun', 'GlideImportLog', 'CSVParser', 'sn_impex',
   ],
+  java: ['Packages', 'java', 'javax', 'org', 'com'],
   lookups: [
     'GlideChoice', 'GlideChoiceList', 'GlidePluginManager', 'GlideLocale', 'GlideSysTitle', 'GlideJsonPath',
   ],
   messages: ['RESTMessageV2', 'RESTResponseV2', 'SOAPMessageV2', 'SOAPResponseV2', 'sn_ws'],
   queries: ['GlideQuery'],
   requests: ['GlideHTTPRequest'],
+  descriptors: ['GlideElementDescriptor'],
   evaluator: ['GlideScopedEvaluator', 'GlideEvaluator', 'GlideUpdateManager2'],
   schedules: ['GlideSchedule', 'DurationCalculator'],
   scheduletimes: ['GlideScheduleDateTime'],
@@ -44,7 +46,7 @@ function copied(namespace) {
 
 shared.intrinsics = freeze({
   Object: copied(Object), Math: copied(Math), Array: copied(Array), Number, String, Map, Set, WeakMap,
-  Error, TypeError, RegExp, Date, Int8Array, ArrayBuffer, Boolean, Symbol, decodeURIComponent,
+  Error, TypeError, RegExp, Date, Proxy, Int8Array, ArrayBuffer, Boolean, Symbol, decodeURIComponent,
   encodeURIComponent, parseInt,
 });
 

@@ -1,4 +1,9 @@
 // GlideElementDescriptor: what the dictionary says about a field.
+(function (shared) {
+'use strict';
+const { Boolean, Object, String, TypeError } = shared.intrinsics;
+const { GlideRecord, STATE, textOf } = shared;
+const { NUMERIC } = shared.records;
 const DATE_TYPES = ['datetime', 'date'];
 const DURATIONS = ['glide_duration', 'timer'];
 
@@ -79,7 +84,7 @@ function dictionaryEntry(name, field) {
     entry.addQuery('name', field.table);
     entry.addQuery('element', name);
     entry.query();
-    const attributes = create(null);
+    const attributes = Object.create(null);
     const text = entry.next() ? textOf(entry.getValue('attributes')) : '';
     for (const pair of text.split(',').filter((one) => one.trim() !== '')) {
       const [key, ...value] = pair.split('=');
@@ -90,3 +95,6 @@ function dictionaryEntry(name, field) {
   }
   return field.entry;
 }
+
+return { GlideElementDescriptor, dictionaryEntry };
+})
