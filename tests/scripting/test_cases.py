@@ -44,7 +44,8 @@ from midspan.instance import Instance
 from midspan.jobs import ManualJobs
 from midspan.records import RIGHTS, RecordTransaction, delete, insert
 from midspan.sandbox import Script, ScriptError
-from midspan.scripting import Enclosed, PerWrite, RecordView, ScriptRunner
+from midspan.scripting import Enclosed, PerWrite, RecordView, ScriptRunner, recordcalls_rows
+from midspan.scripting.mentioned import Mentioned
 from midspan.security import SYSTEM, Actor
 
 CASES = Path(__file__).with_name("cases")
@@ -68,6 +69,7 @@ def load() -> list[tuple[str, dict[str, Any]]]:
 
 
 ALL = load()
+BY_PAGES = [(name, case) for name, case in ALL if name.startswith(("GlideRecord", "GlideFilter"))]
 
 
 class Undone(Exception):
@@ -182,6 +184,21 @@ def test_case(
     if "sent" in case:
         assert len(peer.calls) == len(case["sent"])
         assert [shown(*pair) for pair in zip(peer.calls, case["sent"], strict=True)] == case["sent"]
+
+
+@pytest.mark.parametrize("case", [each for _, each in BY_PAGES], ids=[name for name, _ in BY_PAGES])
+def test_a_case_holds_whatever_its_pages_bring(
+    case: dict[str, Any],
+    instance: Instance,
+    runner: ScriptRunner,
+    store: Store,
+    peer: Peer,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Mentioned, "among", lambda *_: ["sys_id"])
+    monkeypatch.setattr(recordcalls_rows, "FEW", 0)
+    test_case(case, instance, runner, store, peer, caplog)
 
 
 @contextmanager

@@ -52,6 +52,10 @@ class Criteria(Struct, frozen=True):
     order: list[tuple[str, bool]] = []
     limit: int | None = None
     window: tuple[int, int] | None = None
+    whole: bool = False
+    """Whether rows come with all columns."""
+    reads: list[str] = []
+    """Columns that are known to be read, whatever the script mentions."""
 
     @property
     def offset(self) -> int:

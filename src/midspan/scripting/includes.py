@@ -16,6 +16,7 @@ from midspan.kernel.errors import InvalidRequest
 from midspan.records import RecordTransaction, SnapshotPart
 from midspan.sandbox import JsonValue, Script
 from midspan.scripting.definednames import defined_names
+from midspan.scripting.mentioned import Mentioned
 from midspan.scripting.unit import Unit
 from midspan.storage import Statements, Transaction
 from midspan.storage.catalog import columns_of
@@ -127,17 +128,22 @@ PARTS = (INCLUDES, MODES)
 
 
 class IncludeCalls:
-    """Answers the ``include.`` calls of one session; ``running`` returns the script that runs."""
+    """Answers the ``include.`` calls of one session; ``running`` returns the script that runs.
+
+    The texts of includes are added to ``mentioned`` before a script can use them.
+    """
 
     def __init__(
         self,
         unit: Unit,
         lend: Callable[[bool, bool], object],
         running: Callable[[], str],
+        mentioned: Mentioned,
     ) -> None:
         self._unit = unit
         self._lend = lend
         self._running = running
+        self._mentioned = mentioned
         self._scopes: dict[str, str] = {}
 
     def calls(self) -> Mapping[str, Callable[..., JsonValue | Script]]:
@@ -166,6 +172,7 @@ class IncludeCalls:
         for name in known:
             include = index.find(name, scope or self._own_scope())
             if include is not None:
+                self._mentioned.note(include.text)
                 found.append([name, "include", include.scope])
             elif name in index.scopes:
                 found.append([name, "scope", name])
@@ -192,6 +199,7 @@ class IncludeCalls:
                 f"The script include {include.api_name} is private to its scope and cannot be used "
                 f"from scope {own}; set its field access to 'public'"
             )
+        self._mentioned.note(include.text)
         asked = f"{include.text}\n;typeof {name} === 'undefined' ? undefined : {name}"
         return self.prepare(Script(f"{include.table}.{include.sys_id}.script", asked))
 

@@ -14,6 +14,7 @@ from midspan.sandbox import JsonValue
 from midspan.scripting import recordcalls_plans as plans
 from midspan.scripting.criteria import Criteria, is_readable
 from midspan.scripting.display import display_texts, journal_text, stored_text
+from midspan.scripting.mentioned import Mentioned
 from midspan.scripting.recordcalls_groups import GroupCalls
 from midspan.scripting.recordcalls_rows import RowCalls
 from midspan.scripting.recordcalls_tables import describe
@@ -29,11 +30,12 @@ class RecordCalls:
     """Answers the ``record.``, ``table.``, ``field.``, ``access.`` and ``query.`` calls.
 
     ``lend`` gives the transaction for a call: ``lend(write, enforce)`` is a context manager.
+    ``mentioned`` knows the texts of the scripts.
     """
 
-    def __init__(self, unit: Unit, lend: Callable[[bool, bool], Any]) -> None:
+    def __init__(self, unit: Unit, lend: Callable[[bool, bool], Any], mentioned: Mentioned) -> None:
         self._lend = lend
-        self._rows = RowCalls(unit, lend)
+        self._rows = RowCalls(unit, lend, mentioned)
         self._writes = WriteCalls(unit, lend)
         self._groups = GroupCalls(lend)
 

@@ -31,16 +31,21 @@ def narrowed(transaction: RecordTransaction, criteria: Criteria) -> Query:
 
 
 def plan(
-    transaction: RecordTransaction, criteria: Criteria, unknown: Unknown | None = None
+    transaction: RecordTransaction,
+    criteria: Criteria,
+    unknown: Unknown | None = None,
+    names: Sequence[str] | None = None,
 ) -> ReadPlan:
-    """Return the restricted plan of a query; ``unknown`` None: as the system property says.
+    """Return the restricted plan of a query of columns ``names``, or of all that are readable.
+
+    ``unknown`` None: as the system property says.
 
     Raises:
         InvalidTable, InvalidRequest, NotAuthorized: as for ``plan_read`` and ``restrict``.
     """
     dictionary = transaction.dictionary
     options = ReadOptions(
-        columns=columns_of(dictionary, criteria.table).readable,
+        columns=columns_of(dictionary, criteria.table).readable if names is None else names,
         limit=criteria.most,
         offset=criteria.offset,
         unknown=policy(transaction) if unknown is None else unknown,

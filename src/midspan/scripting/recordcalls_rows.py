@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from midspan.records import RecordTransaction
 from midspan.sandbox import JsonValue
 from midspan.scripting import recordcalls_plans as plans
 from midspan.scripting.criteria import Criteria
+from midspan.scripting.mentioned import Mentioned
 from midspan.scripting.recordcalls_tables import columns_of
 from midspan.scripting.unit import Unit
 
@@ -22,6 +24,10 @@ PAGE = 100
 """Rows of a first page; each further one has twice as many, up to ``LARGEST_PAGE``."""
 LARGEST_PAGE = 1000
 PAGE_SIZE = 4 * 1024 * 1024
+FEW = 3
+"""Rows that are brought with all columns where a query asks for no more."""
+PATIENCE = 3
+"""How often pages of a table are completed before its queries bring all columns at once."""
 _NOTHING: JsonValue = {"cursor": None, "rows": [], "count": 0, "total": 0}
 _log = logging.getLogger("midspan.script")
 
@@ -39,11 +45,14 @@ class RowCalls:
     """Answers ``record.query`` and its pages, and reads rows by id.
 
     ``lend`` gives the transaction for a call: ``lend(write, enforce)`` is a context manager.
+    ``mentioned`` says which columns the scripts may read.
     """
 
-    def __init__(self, unit: Unit, lend: Callable[[bool, bool], Any]) -> None:
+    def __init__(self, unit: Unit, lend: Callable[[bool, bool], Any], mentioned: Mentioned) -> None:
         self._unit = unit
         self._lend = lend
+        self._mentioned = mentioned
+        self._completed: Counter[str] = Counter()
         self._cursors: dict[int, Cursor] = {}
         self._opened = 0
 
@@ -53,6 +62,7 @@ class RowCalls:
             "record.query": self.query,
             "record.page": self.page,
             "record.close": self.close,
+            "record.columns": self.columns,
             "record.get": self.get,
             "record.rows": self.rows,
             "record.class": self.class_of,
@@ -61,21 +71,24 @@ class RowCalls:
         }
 
     def query(self, raw: Any) -> JsonValue:
-        """Run a query; the first page comes with the answer, more through ``record.page``."""
+        """Run a query; the first page comes with the answer, more through ``record.page``.
+
+        ``columns`` of the answer names the columns of its rows; without it they have all.
+        """
         criteria = msgspec.convert(raw, Criteria)
         with self._lend(False, criteria.secure) as transaction:
+            names = self._chosen(transaction, criteria)
             try:
-                plan = plans.plan(transaction, criteria)
+                plan = plans.plan(transaction, criteria, names=names)
             except AccessDenied as error:
                 _log.warning("GlideRecordSecure reads nothing: %s", error.explain())
                 return _NOTHING
-            return self._result(transaction, criteria, plan)
+            return self._result(transaction, criteria, plan, names)
 
-    def page(self, number: int, start: int, names: list[str], count: int) -> JsonValue:
+    def page(self, number: int, start: int, names: list[str]) -> JsonValue:
         """Return rows from ``start`` of an open result; None for one deleted meanwhile.
 
-        The answer is ``{"columns": [..], "rows": [[..], ..]}``. Of the columns ``names`` and the
-        id are given; ``count`` is how many rows at most, or 0 for as many as the page has.
+        The answer is ``{"columns": [..], "rows": [[..], ..]}``: the columns ``names`` and the id.
         """
         cursor = self._cursors.pop(number, None)
         if cursor is None:
@@ -85,14 +98,30 @@ class RowCalls:
                 hint="Query again, or read in parts with setLimit or chooseWindow.",
             )
         self._cursors[number] = cursor  # now the one used last
-        if not count:
-            cursor.size = min(2 * cursor.size, LARGEST_PAGE)
-        ids = cursor.ids[start : start + (count or cursor.size)]
+        cursor.size = min(2 * cursor.size, LARGEST_PAGE)
+        ids = cursor.ids[start : start + cursor.size]
         columns = ["sys_id", *(name for name in names if name != "sys_id")]
         with self._lend(False, cursor.secure) as transaction:
             found = self._found(transaction, cursor.table, ids, columns)
         rows = [found.get(sys_id) for sys_id in ids]
         return {"columns": list(columns), "rows": rows[: _fitting(rows)]}
+
+    def columns(
+        self, table: str, ids: list[str], names: list[str], secure: bool
+    ) -> list[JsonValue]:
+        """Return rows in the columns ``names``; None for each that cannot be read any more.
+
+        Fewer than were asked for where they are too long for one answer, but one at least.
+        """
+        self._completed[table] += 1
+        found: dict[str, Any] = {}
+        with self._lend(False, secure) as transaction:
+            try:
+                found = self._found(transaction, table, ids, ["sys_id", *names])
+            except AccessDenied as error:
+                _log.warning("GlideRecordSecure reads nothing: %s", error.explain())
+        rows = [found.get(sys_id) for sys_id in ids]
+        return [row and row[1:] for row in rows[: _fitting(rows)]]
 
     def close(self, number: int) -> None:
         """Forget a result."""
@@ -136,20 +165,40 @@ class RowCalls:
                 raise InvalidRequest(f"Field {name} of {table} is not encrypted (password2)")
         return self._unit.store.reveal(record.table, sys_id, name, record.get(name))
 
+    def _chosen(self, transaction: RecordTransaction, criteria: Criteria) -> list[str] | None:
+        """Return the columns that the first page is to have, None for all."""
+        few = criteria.most is not None and criteria.most <= FEW
+        if few or criteria.whole or self._completed[criteria.table] >= PATIENCE:
+            return None
+        dictionary = transaction.dictionary
+        columns = columns_of(dictionary, criteria.table)
+        if criteria.secure and not transaction.access.path(
+            dictionary.path(criteria.table, "sys_id")
+        ):
+            return None  # without its id nothing more of a row can be fetched
+        return self._mentioned.among(dictionary.table(criteria.table), columns, criteria.reads)
+
     def _result(
-        self, transaction: RecordTransaction, criteria: Criteria, plan: ReadPlan
+        self,
+        transaction: RecordTransaction,
+        criteria: Criteria,
+        plan: ReadPlan,
+        names: list[str] | None,
     ) -> JsonValue:
         limit = PAGE + 1 if plan.limit is None else min(plan.limit, PAGE + 1)
         rows = transaction.run(msgspec.structs.replace(plan, limit=limit))
         wanted = columns_of(transaction.dictionary, criteria.table).names
-        spread = plans.spread(plan, wanted)
+        spread = plans.spread(plan, wanted if names is None else names)
         first = [spread(row) for row in rows[: min(PAGE, _fitting(rows))]]
         total = transaction.count(plan) if criteria.window else 0
+        answer: dict[str, JsonValue] = {"rows": first, "total": total}
+        if names is not None:
+            answer["columns"] = [*names]
         if len(rows) == len(first):
-            return {"cursor": None, "rows": first, "count": len(rows), "total": total}
+            return {**answer, "cursor": None, "count": len(rows)}
         ids = plans.ids_of(transaction, plan)
         cursor = self._open(Cursor(criteria.table, criteria.secure, ids, PAGE))
-        return {"cursor": cursor, "rows": first, "count": len(ids), "total": total}
+        return {**answer, "cursor": cursor, "count": len(ids)}
 
     def _open(self, cursor: Cursor) -> int:
         """Remember a result; those that were not used for longest make room."""
@@ -194,7 +243,7 @@ def _fitting(rows: Sequence[Any]) -> int:
     """Return how many of the rows make up a page: one at least, PAGE_SIZE characters or less."""
     size = 0
     for position, row in enumerate(rows):
-        size += sum([len(text) for text in row if text]) if row else 0
+        size += sum(map(len, filter(None, row))) if row else 0
         if size > PAGE_SIZE and position:
             return position
     return len(rows)

@@ -22,6 +22,8 @@ from midspan.sandbox import (
 from midspan.scripting.eventcalls import EventCalls
 from midspan.scripting.explain import explained
 from midspan.scripting.includes import IncludeCalls
+from midspan.scripting.mentioned import Mentioned
+from midspan.scripting.parts import part_text
 from midspan.scripting.prelude import prelude
 from midspan.scripting.recordcalls import RecordCalls
 from midspan.scripting.recordcalls_tables import columns_of, without_hashes
@@ -85,7 +87,8 @@ class ScriptSession:
         self._names: list[str] = []
         self._views: Mapping[str, View] = {}
         self._served: dict[str, tuple[View, int, int]] = {}
-        self._includes = IncludeCalls(unit, self._lend, self._running)
+        self._mentioned = Mentioned()
+        self._includes = IncludeCalls(unit, self._lend, self._running, self._mentioned)
         self._extensions = extensions
         self._calls: Calls = {}
 
@@ -110,6 +113,7 @@ class ScriptSession:
         former_views, self._views = self._views, views or {}
         former_calls, self._calls = self._calls, {**self._calls, **(calls or {})}
         self._names.append(script.name)
+        self._mentioned.note(script.text)
         try:
             return self._sandbox.run(
                 self._includes.prepare(script),
@@ -160,9 +164,10 @@ class ScriptSession:
         """The calls of every session; many scripts make none of them."""
         calls: dict[str, Callable[..., Any]] = {
             **self._includes.calls(),
-            **RecordCalls(self.unit, self._lend).calls(),
+            **RecordCalls(self.unit, self._lend, self._mentioned).calls(),
             **SystemCalls(self.unit, self._lend, self._place).calls(),
             **EventCalls(self._lend).calls(),
+            "script.part": self._load_part,
             "view.open": self._open_view,
             "view.set": self._set_view,
             "view.abort": self._abort_view,
@@ -171,6 +176,11 @@ class ScriptSession:
         for extension in self._extensions:
             calls.update(extension(self.unit))
         return calls
+
+    def _load_part(self, family: str) -> str:
+        text = part_text(family)
+        self._mentioned.note(text)
+        return text
 
     def _running(self) -> str:
         return self._names[-1] if self._names else ""

@@ -16,7 +16,6 @@ from midspan.scripting.attachmentcalls import AttachmentCalls
 from midspan.scripting.credentialcalls import CredentialCalls
 from midspan.scripting.cryptocalls import CryptoCalls
 from midspan.scripting.locale import SHORT_ZONES, locale_of, system_zone
-from midspan.scripting.parts import part_text
 from midspan.scripting.unit import Unit
 from midspan.scripting.usercalls import UserCalls
 from midspan.scripting.workbookcalls import WorkbookCalls
@@ -53,7 +52,6 @@ class SystemCalls:
         """Return the functions by the name of their call."""
         return {
             "log": self.log,
-            "script.part": part_text,
             "gs.session": self.session,
             "gs.property": self.property,
             "gs.setProperty": self.set_property,

@@ -4,6 +4,7 @@ const { create, defineProperty, defineProperties, freeze, getOwnPropertyDescript
 const { isArray } = Array;
 const { parse: parseJson, stringify: toJsonText } = JSON;
 const hasOwn = Object.hasOwn;
+const Weak = WeakRef;
 const textMethods = String.prototype;
 const STATE = Symbol('state');
 const TABLE_TABLES = ['sys_db_object', 'sys_dictionary', 'sys_dictionary_override', 'sys_choice'];

@@ -1,8 +1,7 @@
 // The state behind a GlideRecord: conditions, result, cursor, current row and pending values.
 //
-// `row` is a list of texts and `index` the place of each column in it. The first page of a result
-// has all columns, later ones only those that were read so far; whatever else is asked for then is
-// fetched for the whole page.
+// `row` is a list of texts and `index` the place of each column in it. Pages of wide tables do not
+// have all columns; see 33_pages.js for the others.
 function newState(tableName, secure) {
   const meta = describe(tableName);
   return {
@@ -12,6 +11,7 @@ function newState(tableName, secure) {
     page: [], pageStart: 0, pageIndex: null, read: create(null),
     row: null, index: meta === null ? null : meta.index,
     pending: create(null), fresh: false, newId: '', displays: create(null), errors: create(null),
+    reads: null, whole: false, narrow: false, width: 0, missed: 0,
     rules: true, systemFields: true, force: false, error: null, aborted: false, ahead: null,
     references: create(null), aheadRows: create(null), elements: create(null), saved: -1,
   };
@@ -20,24 +20,9 @@ function newState(tableName, secure) {
 function storedIn(state, name) {
   if (state.row === null) return '';
   const position = state.index[name];
-  if (position !== undefined) return state.row[position] ?? '';
-  return state.index === state.meta.index ? '' : widened(state, name);
-}
-
-// The value of a column that the page was fetched without.
-function widened(state, name) {
-  if (state.meta.index[name] === undefined) return '';
-  noteRead(state, name);
-  const id = state.row[state.index.sys_id];
-  loadPage(state, state.pageStart, state.page.length);
-  state.row = state.page[state.position - state.pageStart] ?? null;
-  if (state.row === null || state.row[state.index.sys_id] !== id) completeRow(state, id);
-  return state.row === null ? '' : state.row[state.index[name]] ?? '';
-}
-
-function completeRow(state, id) {
-  state.row = __host('record.get', [state.table, id, state.secure]);
-  state.index = state.meta.index;
+  const text = position === undefined ? undefined : state.row[position];
+  if (text !== undefined) return text ?? '';
+  return state.index === state.meta.index ? '' : fetchedIn(state, name);
 }
 
 function noteRead(state, name) {
@@ -199,31 +184,39 @@ function runQuery(state) {
   state.pageStart = 0;
   settleOn(state, null);
   if (state.cursor !== null) __host('record.close', [state.cursor]);
-  const found = state.meta === null ? null : __host('record.query', [queryOf(state)]);
+  const found = state.meta === null ? null : __host('record.query', [askedBy(state)]);
   state.cursor = found && found.cursor;
   state.page = found ? found.rows : [];
   state.pageIndex = state.meta && state.meta.index;
   state.count = found ? found.count : 0;
   state.total = found ? found.total : 0;
+  state.narrow = false;
+  if (found && found.columns !== undefined) beginNarrow(state, found.columns);
 }
 
-// Fetches the rows from `start` on; `count` of them at most, or as many as the instance finds good.
-function loadPage(state, start, count) {
+function askedBy(state) {
+  const asked = queryOf(state);
+  if (state.whole) asked.whole = true;
+  if (state.reads !== null) asked.reads = state.reads;
+  return asked;
+}
+
+// Fetches the rows from `start` on, as many as the instance finds good.
+function loadPage(state, start) {
   for (const name in state.elements) noteRead(state, name); // eslint-disable-line guard-for-in
   const columns = Object.keys(state.read);
-  const found = __host('record.page', [state.cursor, start, columns, count]);
+  const found = __host('record.page', [state.cursor, start, columns]);
   state.page = found.rows;
   state.pageStart = start;
-  state.pageIndex = create(null);
-  found.columns.forEach((name, position) => { state.pageIndex[name] = position; });
-  state.index = state.pageIndex;
+  state.narrow = false;
+  layOut(state, found.columns);
 }
 
 // The row at a position of the result, or null when it was deleted meanwhile.
 function rowAt(state, position) {
   const at = position - state.pageStart;
   if (at >= 0 && at < state.page.length) return state.page[at];
-  loadPage(state, position, 0);
+  loadPage(state, position);
   return state.page[0] ?? null;
 }
 

@@ -24,9 +24,7 @@ function insertRow(state) {
   if (state.meta === null) return null;
   const change = changeOf(state);
   const values = create(null);
-  if (state.row !== null && state.index !== state.meta.index) {
-    completeRow(state, storedIn(state, 'sys_id'));
-  }
+  completeRow(state);
   for (const name of state.meta.columns) {
     const text = storedIn(state, name);
     if (text !== '') values[name] = text;
@@ -43,6 +41,7 @@ function updateRow(state) {
   if (state.meta === null) return null;
   if (state.row === null || state.fresh) return insertRow(state);
   const id = storedIn(state, 'sys_id');
+  if (isAlone(state)) state.narrow = false; // the outcome has all columns
   const outcome = write(state, 'record.update', { ...changeOf(state), sys_id: id });
   if (outcome === null) return null;
   if (outcome.missing) {
@@ -55,10 +54,16 @@ function updateRow(state) {
   return id;
 }
 
+// Whether the present row is the only one of its page.
+function isAlone(state) {
+  return state.page.length === 1 && state.position === state.pageStart;
+}
+
 // Puts a stored row into the page, for a cursor that comes back to it.
 function showStored(state, row) {
   const at = state.position - state.pageStart;
   if (!state.page[at]) return;
+  if (isAlone(state)) state.pageIndex = state.meta.index;
   if (state.pageIndex === state.meta.index) {
     state.page[at] = row;
     return;

@@ -83,11 +83,13 @@ function queryWith(state, args) {
 function findBy(state, field, value) {
   const before = state.conditions;
   state.conditions = [...before, { terms: [['', field, '=', value]] }];
+  state.whole = true;
   try {
     runQuery(state);
     return step(state);
   } finally {
     state.conditions = before;
+    state.whole = false;
   }
 }
 
@@ -337,6 +339,7 @@ class GlideRecord {
   toJSON() {
     const values = {};
     const { meta } = this[STATE];
+    if (meta !== null) completeRow(this[STATE]);
     if (meta !== null) for (const name of meta.columns) values[name] = valueIn(this[STATE], name);
     return values;
   }

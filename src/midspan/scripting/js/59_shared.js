@@ -22,7 +22,7 @@ Object.assign(shared, {
 
 // What reads and writes records behind the classes.
 shared.records = freeze({
-  GlideAggregate, NUMERIC, aggregateValue, assign, changeOf, displayIn, elementAt, elementField, elementText,
-  encoded, getRecord, groupValue, idOf, insertRow, newState, queryOf, runAggregate, runQuery, step, updateRow,
-  valueIn, wrapState, write,
+  GlideAggregate, NUMERIC, aggregateValue, assign, changeOf, completeRow, displayIn, elementAt, elementField,
+  elementText, encoded, getRecord, groupValue, idOf, insertRow, newState, queryOf, runAggregate, runQuery, step,
+  updateRow, valueIn, wrapState, write,
 });

@@ -90,6 +90,10 @@ function putNested(row, path, value) {
   at[names.at(-1)] = value;
 }
 
+function firstSteps(fields) {
+  return fields.map((path) => splitFlag(path)[0].split('.')[0]);
+}
+
 function rowOf(state, fields) {
   const row = {};
   for (const path of fields) putNested(row, path, selectedValue(state, path));
@@ -177,6 +181,7 @@ class GlideQuery {
     this.#state(); // mistakes are told here, not where the stream is consumed
     return new Stream(() => {
       const state = this.#state();
+      state.reads = firstSteps(names);
       runQuery(state);
       return () => (step(state) ? { value: rowOf(state, names) } : null);
     });
@@ -186,6 +191,7 @@ class GlideQuery {
     const names = this.#checked(fields.flat());
     return this.#optional(() => {
       const state = query.#state();
+      state.reads = firstSteps(names);
       runQuery(state);
       return step(state) ? rowOf(state, names) : null;
     });

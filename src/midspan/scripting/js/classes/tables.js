@@ -3,11 +3,12 @@
 'use strict';
 const { Object } = shared.intrinsics;
 const { STATE, describe, host, javaList, textOf } = shared;
-const { assign, getRecord, newState, valueIn, wrapState } = shared.records;
+const { assign, completeRow, getRecord, newState, valueIn, wrapState } = shared.records;
 
 function valuesOf(state) {
   const values = Object.create(null);
   if (state.meta === null) return values;
+  completeRow(state);
   for (const name of Object.keys(state.meta.fields)) {
     const text = valueIn(state, name);
     if (text !== '') values[name] = text;
@@ -101,6 +102,7 @@ class GlideRecordUtil {
   }
   getTables(table) { return javaList(ancestorsOf(textOf(table))); }
   populateFromGR(map, record, ignored) {
+    completeRow(record[STATE]);
     for (const name of this.getFields(record)) {
       if (ignored?.[name] || isSystemField(name)) continue;
       const text = valueIn(record[STATE], name);
@@ -114,6 +116,7 @@ class GlideRecordUtil {
   }
   toHashMap(record) {
     const map = {};
+    completeRow(record[STATE]);
     for (const name of this.getFields(record)) map[name] = valueIn(record[STATE], name);
     return map;
   }
