@@ -325,3 +325,5 @@ def _volley(siege: Siege, server: Server, numbers: Iterator[int]) -> None:
                 siege.tally.problems.append(f"the server ended at attack {number}")
                 for _ in numbers:
                     pass
+            elif not status:
+                siege.tally.problems.append(f"attack {number} got no answer")

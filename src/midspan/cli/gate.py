@@ -1,10 +1,16 @@
-"""Stands before the application: tells when it is ready and lets requests finish at the end."""
+"""Stands before the application: tells when it is ready and lets requests finish at the end.
+
+What a request's answer leaves of its body is dealt with here, too, behind the application: nothing
+of it waits for a slow client then.
+"""
 
 from __future__ import annotations
 
 import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from midspan.cli.leftover import Leftover, leftover
 
 _BUSY = b'{"error":{"message":"The instance is stopping","detail":null},"status":"failure"}'
 
@@ -18,6 +24,7 @@ class Gate:
         self._closing = False
         self._quiet = asyncio.Event()
         self._quiet.set()
+        self._dropping: set[asyncio.Task[None]] = set()
         self.ready = asyncio.Event()
         """Set once the application finished its start-up."""
 
@@ -27,8 +34,12 @@ class Gate:
             await self._app(scope, receive, self._watched(send))
         elif self._closing and scope["type"] == "http":
             await _refuse(send)
-        else:
+        elif scope["type"] != "http" or (left := leftover(scope, receive, send)) is None:
             await self._counted(scope, receive, send)
+        else:
+            await self._counted(scope, left.receive, left.send)
+            if left.is_open():
+                await self._drop(left)
 
     async def drain(self, seconds: float) -> bool:
         """Take no more requests and wait for those that run; return whether all finished."""
@@ -37,6 +48,9 @@ class Gate:
             await asyncio.wait_for(self._quiet.wait(), seconds)
         except TimeoutError:
             return False
+        finally:
+            for task in self._dropping:
+                task.cancel()  # their answers are out; the end need not wait for slow clients
         return True
 
     async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,6 +62,18 @@ class Gate:
             self._open -= 1
             if not self._open:
                 self._quiet.set()
+
+    async def _drop(self, left: Leftover) -> None:
+        """Drop a rest in a task of its own, which ends with the gate or with the connection."""
+        task = asyncio.ensure_future(left.drop())
+        self._dropping.add(task)
+        try:
+            await asyncio.wait((task,))
+        finally:
+            self._dropping.discard(task)
+            task.cancel()
+        if not task.cancelled():
+            task.result()
 
     def _watched(self, send: Send) -> Send:
         async def watch(message: Message) -> None:
