@@ -115,6 +115,15 @@ def test_it_sees_what_must_not_happen(
     assert any(problem in found for found in siege.problems(attack, status, body))
 
 
+def test_only_a_missing_pg_dump_may_be_unavailable(app: Application) -> None:
+    siege = Siege(app, seed=1)
+    attack = Attack(kind="values", user="admin", method="POST", path=b"/api/midspan/v1/backup")
+    old = b'{"error":{"message":"pg_dump failed","detail":"server version mismatch"}}'
+    assert list(siege.problems(attack, 503, old)) == []
+    busy = b'{"error":{"message":"The database is busy","detail":null},"status":"failure"}'
+    assert list(siege.problems(attack, 503, busy)) == [f"answered 503: {busy!r}"]
+
+
 def test_a_siege_fails_on_its_limits(app: Application, capsys: pytest.CaptureFixture[str]) -> None:
     siege = Siege(app, seed=1, late=0.5)
     attack = Attack(kind="values", user="admin", method="GET", path=b"/")
