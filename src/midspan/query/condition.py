@@ -169,7 +169,20 @@ class Or(Struct, frozen=True, tag=True):
         return f"({' OR '.join(map(str, self.parts))})"
 
 
-Condition: TypeAlias = And | Or | Term | Test | RelatedTerm | Related
+class Unread(Struct, frozen=True, tag=True):
+    """Stands for the conditions of a query that has too many to be read; ``text`` is what came.
+
+    It is a condition so that it goes wherever theirs would have gone: a query that lost them on its
+    way would find all rows. Planners refuse it, and where nothing is refused it finds none.
+    """
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+Condition: TypeAlias = And | Or | Term | Test | RelatedTerm | Related | Unread
 ALWAYS = And(())
 NEVER = Or(())
 
@@ -201,7 +214,7 @@ def paths_of(condition: Condition) -> Iterator[FieldPath]:
                 yield condition.other
         case Related():
             yield condition.own
-        case Term() | RelatedTerm():
+        case Term() | RelatedTerm() | Unread():
             raise TypeError(f"Condition {condition} is not resolved; plan it first")
 
 
@@ -225,10 +238,26 @@ class Order(Struct, frozen=True):
 class Query(Struct, frozen=True):
     """An encoded query read: its condition, its sort keys and its groups.
 
-    ``invalid`` holds the parts that could not be read, as written; the planner reports them.
+    ``invalid`` holds the parts that could not be read, as written; the planner reports them. Of a
+    query with too many parts none is read: its condition is ``Unread``.
     """
 
     condition: Condition = ALWAYS
     order: tuple[Order, ...] = ()
     group_by: tuple[str, ...] = ()
     invalid: tuple[str, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every part was read; those of conditions on related rows do not count."""
+        return not self.invalid and not _holds_unread(self.condition)
+
+
+def _holds_unread(condition: Condition) -> bool:
+    match condition:
+        case And() | Or():
+            return any(_holds_unread(part) for part in condition.parts)
+        case Unread():
+            return True
+        case _:
+            return False

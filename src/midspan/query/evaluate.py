@@ -10,7 +10,17 @@ from typing import Any, TypeVar
 from midspan.dictionary import Field, FieldPath
 from midspan.formats.periods import moved, part_of, truncated
 from midspan.query.comparison import Key, comparison_key, fold, measure, measured
-from midspan.query.condition import And, Condition, Operator, Or, Related, RelatedTerm, Term, Test
+from midspan.query.condition import (
+    And,
+    Condition,
+    Operator,
+    Or,
+    Related,
+    RelatedTerm,
+    Term,
+    Test,
+    Unread,
+)
 from midspan.query.moments import local_time
 from midspan.query.plan import Sort
 from midspan.query.regex import matches_regex
@@ -49,7 +59,7 @@ def evaluate(
             return not decides
         case Related():
             return count is not None and _counted(condition, get(condition.own), count)
-        case Term() | RelatedTerm():
+        case Term() | RelatedTerm() | Unread():
             raise TypeError(f"Condition {condition} is not resolved; call resolve_condition first")
 
 

@@ -17,6 +17,7 @@ from midspan.query.condition import (
     Query,
     RelatedTerm,
     Term,
+    Unread,
 )
 
 _SEARCHES = {
@@ -47,8 +48,6 @@ _TOO_DEEP = Query(invalid=("related rows nested too deep",))
 MOST_PARTS = 4_000
 """Conditions and keys of one query. SQLite plans in a time that grows with the square of their
 number: half a second for these, minutes for those of a megabyte of query."""
-_TOO_MANY = Query(invalid=(f"more than {MOST_PARTS} parts",) * (MOST_PARTS + 1))
-"""As many parts as the planner refuses, whatever else becomes of the query on the way there."""
 _GROUPS = re.compile(r"(?:NQ\^*)*")
 _VALUELESS = frozenset({Operator.IS_EMPTY, Operator.IS_NOT_EMPTY, Operator.ANYTHING})
 _EMPTY = {Operator.EQUALS: Operator.IS_EMPTY, Operator.DIFFERS: Operator.IS_NOT_EMPTY}
@@ -58,7 +57,7 @@ def parse(text: str) -> Query:
     """Read an encoded query; ``^NQ`` binds loosest, ``^OR`` tightest, ``^ORDERBY`` not at all.
 
     Never fails: a part that cannot be read goes to ``Query.invalid``, and what is done about it is
-    the planner's choice; more than 4,000 parts are not read, and every planner refuses them. Empty
+    the planner's choice. More than 4,000 parts become ``Unread``, which planners refuse. Empty
     parts, ``^EQ``, an end of nothing and a leading ``GOTO`` mean nothing; ``^^`` is a caret inside
     a value. Conditions on related rows hold besides all others of their group: OR and NQ before
     RLQUERY and SUBQUERY mean nothing, and a missing end is that of the query.
@@ -83,7 +82,7 @@ def _parse(text: str, depth: int) -> Query:
     reader = _Reader(depth)
     if text.count("^") >= MOST_PARTS:  # a megabyte of them would become fifty megabytes of terms
         if sum(1 for part in _split(text) if _means_something(part)) > MOST_PARTS:
-            return _TOO_MANY
+            return Query(condition=Unread(text))
         reader.read_all([part for part in _split(text) if part not in ("", "EQ")])
     else:
         reader.read_all(list(_split(text)))
@@ -280,6 +279,8 @@ def _condition_text(condition: Condition) -> str:
             return "^OR".join(_condition_text(part) for part in condition.parts)
         case Or():
             return "^NQ".join(_group_text(part) for part in condition.parts)
+        case Unread():
+            return condition.text
         case RelatedTerm():
             return related_text(condition, _query_text(condition.query))
         case _:

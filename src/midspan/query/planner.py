@@ -18,6 +18,7 @@ from midspan.query.condition import (
     Query,
     RelatedTerm,
     Test,
+    Unread,
 )
 from midspan.query.parse import MOST_PARTS
 from midspan.query.plan import ReadPlan, Sort
@@ -126,7 +127,7 @@ def _terms(condition: Condition) -> int:
         return sum(_terms(part) for part in condition.parts)
     if isinstance(condition, RelatedTerm):
         return 1 + _terms(condition.query.condition) + len(condition.query.invalid)
-    return 1
+    return MOST_PARTS + 1 if isinstance(condition, Unread) else 1
 
 
 def _without_changes(condition: Condition) -> Condition:

@@ -61,6 +61,10 @@ class Budget:
         self.left -= 1
         return self.left >= 0
 
+    def exhaust(self) -> None:
+        """Count as asked for too many."""
+        self.left = min(self.left, -1)
+
     @property
     def exceeded(self) -> bool:
         """Tell whether the query asked for too many; it then finds nothing."""

@@ -23,6 +23,7 @@ from midspan.query.condition import (
     RelatedTerm,
     Term,
     Test,
+    Unread,
 )
 from midspan.query.expression import RefusedExpression
 from midspan.query.hierarchy import in_hierarchy
@@ -178,10 +179,6 @@ class Resolver:
 
     def query(self, query: Query) -> Condition:
         """Like ``condition``; the policy also applies to the parts that were not readable."""
-        if len(query.invalid) > MOST_PARTS:
-            self._budget.left = min(self._budget.left, -1)
-            self.report(InvalidQuery(f"More than {MOST_PARTS} parts in the query"))
-            return NEVER
         condition = self.condition(query.condition)
         for part in query.invalid:
             self.report(InvalidQuery(f"Cannot read the part {part[:80]!r} of the query"))
@@ -198,11 +195,19 @@ class Resolver:
                 return self._or_nothing(self._term(condition))
             case RelatedTerm():
                 return self._or_nothing(self._related(condition))
+            case Unread():
+                return self._unread()
             case And() | Or():
                 return self._parts(condition)
 
     def _or_nothing(self, resolved: Condition | None) -> Condition | None:
         return NEVER if resolved is None and self.unknown is Unknown.NOTHING else resolved
+
+    def _unread(self) -> Condition:
+        """Let the whole query find nothing: what is left of it may ask for the opposite."""
+        self._budget.exhaust()
+        self.report(InvalidQuery(f"More than {MOST_PARTS} parts in the query"))
+        return NEVER
 
     def _parts(self, condition: And | Or) -> Condition | None:
         resolved = [self._resolve(part) for part in condition.parts]

@@ -245,7 +245,7 @@ class ScriptedRules:
             for item in outcome.query.conditions[bool(found) :]
         ]
         asked = read_query(Criteria(table.name, conditions=conditions))
-        return NEVER if asked.invalid else asked.condition
+        return asked.condition if asked.is_whole else NEVER
 
     def display(
         self, record: Record, rules: Sequence[Rule], transaction: RecordTransaction

@@ -169,4 +169,4 @@ def is_readable(text: str) -> bool:
     (True, False)
     """
     query = parse(text)
-    return not query.invalid and bool(format_query(query) or not text)
+    return query.is_whole and bool(format_query(query) or not text)

@@ -23,6 +23,7 @@ from midspan.query import (
     RelatedTerm,
     Term,
     Test,
+    Unread,
     both,
 )
 
@@ -101,7 +102,7 @@ def behind(condition: Condition, reference: Field) -> Condition:
             return structs.replace(condition, path=_longer(condition.path, reference), other=other)
         case Related():
             return structs.replace(condition, own=_longer(condition.own, reference))
-        case Term() | RelatedTerm():
+        case Term() | RelatedTerm() | Unread():
             raise TypeError(f"not resolved: {condition}")
 
 

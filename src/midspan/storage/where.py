@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from midspan.dictionary import Field, FieldPath, Storage
-from midspan.query import And, Condition, Operator, Or, Related, RelatedTerm, Term, Test
+from midspan.query import And, Condition, Operator, Or, Related, RelatedTerm, Term, Test, Unread
 from midspan.query.comparison import Measure, is_folded, measure
 from midspan.query.related import OPPOSITE, holds
 from midspan.storage.dialect import Dialect, Value
@@ -36,7 +36,7 @@ class Where:
                 return _TESTS[condition.operator](self, condition)
             case Related():
                 return self._related(condition)
-            case Term() | RelatedTerm():
+            case Term() | RelatedTerm() | Unread():
                 raise TypeError(f"Condition {condition} is not resolved; plan it first")
 
     def _part(self, condition: Condition) -> str:

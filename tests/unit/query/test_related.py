@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from midspan.dictionary import Dictionary, FieldSpec, TableSpec
@@ -9,10 +11,16 @@ from midspan.kernel.errors import InvalidField, InvalidQuery, InvalidRequest, In
 from midspan.query import (
     ALWAYS,
     NEVER,
+    Condition,
+    Operator,
+    Or,
     Order,
+    Query,
     ReadOptions,
     Related,
+    Term,
     Unknown,
+    both,
     evaluate,
     parse,
     paths_of,
@@ -236,6 +244,32 @@ def test_more_parts_than_are_read_find_nothing(join: str, unknown: Unknown) -> N
         assert resolved(inside, unknown) == "NEVER"
         with pytest.raises(InvalidRequest, match="more than 4000 parts"):
             plan_read(DICTIONARY, "person", parse(inside), ReadOptions(unknown=unknown))
+
+
+@pytest.mark.parametrize("around", ["{}", "JOINperson.sys_id=role.person!{}", "a=1^NQ{}"])
+def test_what_was_not_read_is_written_as_it_came(around: str) -> None:
+    """So whoever reads a written query again does not find all rows."""
+    many = "^".join(["name=x"] * (MOST_PARTS + 1))
+    text = around.format(many.replace("^", "^^") if "JOIN" in around else many)
+    query = parse(text)
+    assert query.invalid == ()
+    assert format_query(query) == text
+    assert parse(format_query(query)) == query
+
+
+@pytest.mark.parametrize("joined", [both, lambda one, other: Or((one, other))], ids=["and", "or"])
+def test_beside_other_conditions_it_still_finds_nothing(
+    joined: Callable[[Condition, Condition], Condition],
+) -> None:
+    unread = parse("^".join(["name=x"] * (MOST_PARTS + 1))).condition
+    query = Query(condition=joined(Term("name", Operator.EQUALS, "x"), unread))
+    assert not query.is_whole
+    condition, warnings = resolve_query(DICTIONARY, "person", query)
+    assert condition == NEVER
+    assert warnings == (f"More than {MOST_PARTS} parts in the query",)
+    for unresolved in (lambda: evaluate(unread, lambda path: ""), lambda: list(paths_of(unread))):
+        with pytest.raises(TypeError, match="not resolved"):
+            unresolved()
 
 
 def test_as_many_as_allowed_are_resolved() -> None:
