@@ -40,7 +40,7 @@ class ScheduledImports(ScheduleItems):
         except DuplicateKey:
             return Done({"import_set": import_set})
         except MidspanError as error:
-            if isinstance(error, Unavailable) and context.attempt < _OPTIONS.max_attempts:
+            if isinstance(error, Unavailable) and context.attempt < context.max_attempts:
                 return Retry(reason=error.explain()[:1000])
             return self._refused(record, error, import_set)
         return Done({"import_set": load.import_set})

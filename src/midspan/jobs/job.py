@@ -34,9 +34,10 @@ class Job(Struct, frozen=True, kw_only=True):
 class JobOptions(Struct, frozen=True, kw_only=True):
     """How jobs of one kind are run.
 
-    ``max_attempts`` counts failed runs; ``Wait`` sets the count back. ``max_deaths`` counts runs
-    that ended with their process, one after the other: mostly it is not the job that ends it, so
-    many are allowed. ``lease``: how long a silent process keeps its jobs.
+    ``max_attempts`` counts failed runs; ``Wait`` sets the count back. A new job's row is given it,
+    and the row decides from then on. ``max_deaths`` counts runs that ended with their process, one
+    after the other: mostly it is not the job that ends it, so many are allowed. ``lease``: how long
+    a silent process keeps its jobs.
     """
 
     max_attempts: int = 5
@@ -120,6 +121,8 @@ class JobContext:
         self.fence = fence
         self.attempt = attempt
         self._table = table
+        self.max_attempts = JobOptions().max_attempts
+        """How many attempts the job's row allows."""
         self.deaths = 0
         """How many processes ended under the job since it was last settled."""
         self.finished: str | None = None

@@ -185,7 +185,7 @@ class TableQueue:
         """
         if kind.given_up is None or not isinstance(outcome, Failed | Retry):
             return
-        if next_state(outcome, context.attempt, kind.options.max_attempts) != "error":
+        if next_state(outcome, context.attempt, context.max_attempts) != "error":
             return
         try:
             kind.given_up(context, outcome.reason)

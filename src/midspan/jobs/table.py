@@ -63,7 +63,7 @@ class JobTable:
             job.queue,
             msgspec.json.encode(job.payload).decode(),
             _ceiling(job.run_at) if job.run_at else now,
-            kind.options.max_attempts if kind else 5,
+            kind.options.max_attempts if kind else None,
             job.key or sys_id,
             job.priority,
             now,
@@ -112,11 +112,12 @@ class JobTable:
             )
             if found is None:
                 return None
-            payload, key, fence, attempts, deaths = found[1:]
+            payload, key, fence, attempts, deaths, most = found[1:]
             job = HeldJob(
                 sys_id=sys_id, kind=kind.name, payload=msgspec.json.decode(payload), key=key
             )
             context = JobContext(job, int(fence), int(attempts), self)
+            context.max_attempts = kind.options.max_attempts if most is None else int(most)
             context.deaths = int(deaths)
         return context, kind
 
@@ -148,7 +149,7 @@ class JobTable:
         """
         options = self.kinds[context.job.kind].options
         now = self.clock.now()
-        state = next_state(outcome, context.attempt, options.max_attempts)
+        state = next_state(outcome, context.attempt, context.max_attempts)
         run_at, attempts, result, error = None, context.attempt, None, None
         match outcome:
             case Done():

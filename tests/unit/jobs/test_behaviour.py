@@ -113,6 +113,32 @@ def test_wait_comes_back_and_counts_from_the_start(driver: Driver) -> None:
     assert seen == [1, 1, 1]
 
 
+@pytest.mark.parametrize("driver", ["manual"], indirect=True)
+@pytest.mark.parametrize(("most", "runs"), [(1, 1), (2, 2), (4, 4), (None, 3)])
+def test_the_row_of_a_job_says_how_often_it_is_tried(
+    driver: Driver, most: int | None, runs: int
+) -> None:
+    """``None``: the row came from where nobody knows the kind, whose own number holds then."""
+    heard: list[int] = []
+    soon = JobOptions(max_attempts=3, first_delay=timedelta(0))
+
+    def given_up(context: JobContext, why: str) -> None:
+        heard.append(context.attempt)
+
+    if most is not None:
+        driver.queue.register("x", lambda _: Retry(reason="away"), soon, given_up)
+    sys_id = enqueue(driver, Job(kind="x"))
+    driver.queue.register("x", lambda _: Retry(reason="away"), soon, given_up)
+    if most is not None:
+        with driver.database.write() as transaction:
+            sql = "UPDATE sys_job SET max_attempts = ? WHERE sys_id = ? AND max_attempts = 3"
+            assert transaction.execute(sql, (most, sys_id)) == 1
+    driver.queue.start()
+    row = driver.until(sys_id, "error")
+    assert (row.attempts, row.error) == (runs, "away")
+    assert heard == [runs]
+
+
 def test_a_waiting_job_can_be_hastened(driver: Driver) -> None:
     seen: list[int] = []
 

@@ -26,7 +26,7 @@ UPDATE sys_job SET state = 'running', fence = fence + 1, claimed_by = ?, lease_u
 WHERE sys_id = ?
   AND ((fold(state) IN ('scheduled', 'waiting') AND run_at <= ?)
        OR (fold(state) = 'running' AND lease_until <= ?))
-RETURNING kind, payload, idempotency_key, fence, attempts, deaths
+RETURNING kind, payload, idempotency_key, fence, attempts, deaths, max_attempts
 
 -- name: renew
 UPDATE sys_job SET lease_until = ? WHERE sys_id = ? AND fence = ? AND fold(state) = 'running'
