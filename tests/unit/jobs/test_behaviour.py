@@ -300,6 +300,8 @@ def test_each_slot_of_a_schedule_is_one_job(driver: Driver) -> None:
             break
     assert len(slots) >= 3
     assert len(slots) == len(set(slots))
+    # A node that runs may just be writing one more slot; who handles it finds the schedule gone.
+    assert driver.queue.stop(timedelta(seconds=10))
     with driver.database.write() as transaction:
         driver.queue.unschedule(transaction, "s1")
     with driver.database.read() as transaction:
