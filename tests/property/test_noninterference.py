@@ -86,7 +86,9 @@ FIELDS = (
     "u_owner", "u_owner.u_name",
     "u_owner.u_mail", "u_owner.u_boss", "u_owner.u_boss.u_name", "u_team", "u_team.u_name",
     "u_watchers", "u_notes", "u_diary", "sys_tags", "sys_id", "sys_class_name",
-    "sys_mod_count", "no_such",
+    "sys_mod_count", "no_such", "glidefunction:length(u_title)", "glidefunction:length(u_secret)",
+    "glidefunction:coalesce(u_dim,u_title)", "glidefunction:concat(u_title,u_owner.u_mail)",
+    "glidefunction:position(u_owner.u_name,substring(u_dusk.u_name,'1'))",
 )  # fmt: skip
 OPERATORS = (
     *("=", "!=", ">", "<=", "LIKE", "NOT LIKE", "STARTSWITH", "IN", "NOT IN", "SAMEAS"),

@@ -29,8 +29,9 @@ from midspan.api.strict import refuse_in_strict_mode, warning_header
 from midspan.api.table import STATS, STRICT, answer
 from midspan.api.tableread import COUNT_IGNORES_ACL, check_walks, open_table, rendered
 from midspan.api.tablerequest import Display, RowShape
-from midspan.api.tableview import view_of
+from midspan.api.tableview import Column, view_of
 from midspan.query import AggregatePlan, ReadOptions, ReadPlan, plan_aggregate
+from midspan.query.functions import is_function
 from midspan.records import RecordTransaction
 from midspan.storage import Row
 
@@ -195,9 +196,11 @@ def _shown_fields(
 ) -> list[list[dict[str, object]]]:
     """Render the group values as the Table API renders columns of these names."""
     names = tuple(path.name for path in plan.group_by)
-    shape = RowShape(fields=names, display=Display.BOTH, links=False)
+    fields = tuple(name for name in names if not is_function(name))
+    shape = RowShape(fields=fields, display=Display.BOTH, links=False)
     view = view_of(transaction.dictionary, plan.table, shape)
-    alone = tuple(structs.replace(column, joined=None) for column in view.columns)
+    known = {column.name: structs.replace(column, joined=None) for column in view.columns}
+    alone = tuple(known.get(path.name) or Column(path.name, path) for path in plan.group_by)
     page = ReadPlan(table=plan.table, columns=plan.group_by)
     values = [row[: len(names)] for row in rows]
     shown = rendered(request, transaction, structs.replace(view, columns=alone), page, values)

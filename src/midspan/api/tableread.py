@@ -39,6 +39,7 @@ from midspan.query import (
     plan_read,
     related_in,
 )
+from midspan.query.functions import leaves
 from midspan.query.keyset import Mark, behind_mark, mark_of, marked
 from midspan.records import (
     LATER,
@@ -206,7 +207,8 @@ def check_walks(plan: ReadPlan) -> None:
     Raises:
         InvalidRequest: names the number and the limit.
     """
-    paths = [*plan.columns, *(sort.path for sort in plan.order), *paths_of(plan.condition)]
+    named = (*plan.columns, *(sort.path for sort in plan.order))
+    paths = [*(leaf for path in named for leaf in leaves(path)), *paths_of(plan.condition)]
     deepest = max((len(path.steps) - 1 for path in paths), default=0)
     if deepest > MOST_WALKS:  # the names of all steps of a very long walk would fill the memory
         raise _too_many_walks(deepest)

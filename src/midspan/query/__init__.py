@@ -39,7 +39,8 @@ from midspan.query.planner import (
     resolve_query,
 )
 from midspan.query.related import belonging
-from midspan.query.resolve import Unknown, ValueResolver, display_path
+from midspan.query.resolve import Unknown, display_path
+from midspan.query.sessionvalues import ValueResolver
 
 __all__ = [
     "ALWAYS",

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from midspan.dictionary import FieldPath
+from midspan.query.functions import leaves
 
 
 class Operator(StrEnum):
@@ -199,7 +200,7 @@ def both(first: Condition, second: Condition) -> Condition:
 
 
 def paths_of(condition: Condition) -> Iterator[FieldPath]:
-    """Yield the fields of the row itself that a resolved condition looks at.
+    """Yield the fields of the row itself that a resolved condition looks at, also in functions.
 
     Raises:
         TypeError: the condition is not resolved.
@@ -209,11 +210,11 @@ def paths_of(condition: Condition) -> Iterator[FieldPath]:
             for part in condition.parts:
                 yield from paths_of(part)
         case Test():
-            yield condition.path
+            yield from leaves(condition.path)
             if condition.other is not None:
                 yield condition.other
         case Related():
-            yield condition.own
+            yield from leaves(condition.own)
         case Term() | RelatedTerm() | Unread():
             raise TypeError(f"Condition {condition} is not resolved; plan it first")
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from midspan.dictionary import Field, FieldPath
 from midspan.formats.periods import moved, part_of, truncated
 from midspan.query.comparison import Key, comparison_key, fold, measure, measured
+from midspan.query.computed import Getter, value_of
 from midspan.query.condition import (
     And,
     Condition,
@@ -28,8 +29,6 @@ from midspan.query.related import holds
 from midspan.query.wildcard import matches
 
 Row = TypeVar("Row")
-Getter = Callable[[FieldPath], str]
-"""Returns the canonical wire text at a path; ``''`` when it is empty or leads nowhere."""
 Counter = Callable[[Related, str], int]
 """Returns how many related rows belong to a value that is not empty."""
 
@@ -58,7 +57,7 @@ def evaluate(
                     return decides
             return not decides
         case Related():
-            return count is not None and _counted(condition, get(condition.own), count)
+            return count is not None and _counted(condition, value_of(condition.own, get), count)
         case Term() | RelatedTerm() | Unread():
             raise TypeError(f"Condition {condition} is not resolved; call resolve_condition first")
 
@@ -85,9 +84,9 @@ def _tested(test: Test, get: Getter, before: Getter | None) -> bool:
     if test.operator in _CHANGES:
         return before is None or _changed(test, get(test.path), before)
     if test.other is None:
-        return _holds(test, get(test.path))
+        return _holds(test, value_of(test.path, get))
     if test.operator in _DISTANCES:
-        return _apart(test, get(test.path), get(test.other))
+        return _apart(test, value_of(test.path, get), get(test.other))
     return _related(test, test.other, get)
 
 
@@ -105,7 +104,11 @@ def in_order(
     found = sorted(rows, key=sys_id)
     for sort in reversed(order):
         path = sort.path
-        found.sort(key=lambda row: sort_key(path.field, get(row, path)), reverse=sort.descending)
+
+        def key(row: Row, path: FieldPath = path) -> tuple[bool, Key]:
+            return sort_key(path.field, value_of(path, lambda leaf: get(row, leaf)))
+
+        found.sort(key=key, reverse=sort.descending)
     return found
 
 
@@ -189,7 +192,7 @@ def _keys(test: Test) -> list[Key]:
 
 def _related(test: Test, other: FieldPath, get: Getter) -> bool:
     """Two empty values are the same; nothing comes before or after an empty value."""
-    first, second = get(test.path), get(other)
+    first, second = value_of(test.path, get), get(other)
     how = measure(test.path.field, other.field)
     if first == "" or second == "":
         same = first == second

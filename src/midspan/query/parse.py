@@ -19,6 +19,7 @@ from midspan.query.condition import (
     Term,
     Unread,
 )
+from midspan.query.functions import end_of, is_function
 
 _SEARCHES = {
     Operator.ALL_WORDS.value: Operator.ALL_WORDS,
@@ -39,6 +40,8 @@ _SPELLINGS: dict[str, Operator] = {
 _LONGEST_FIRST = "|".join(re.escape(text) for text in sorted(_SPELLINGS, key=len, reverse=True))
 _TERM = re.compile(rf"([a-z0-9_.]+)({_LONGEST_FIRST})(.*)", re.DOTALL)
 _FIELD = re.compile(r"[a-z0-9_.]+")
+_PLACE = "f"
+"""Stands for a function, which has signs of operators inside."""
 _CARET = re.compile(r"\^\^|\^")
 _BLOCKS = (Form.LIST, Form.SUBQUERY)
 _NO_MEANING = ("", "EQ", "ENDRLQUERY", "ENDSUBQUERY")
@@ -102,10 +105,15 @@ def parse_term(text: str) -> Term | None:
     >>> parse_term("numberSTARTSWITHINC")
     Term(field='number', operator=<Operator.STARTS_WITH: 'STARTSWITH'>, value='INC')
     """
-    match = _TERM.fullmatch(text)
+    end = end_of(text) if is_function(text) else None
+    match = _TERM.fullmatch(text if end is None else f"{_PLACE}{text[end:]}")
     if match is None:
         return _search(text)
     field, spelling, value = match.groups()
+    if end is not None:
+        if field != _PLACE:
+            return None
+        field = text[:end]
     operator = _SPELLINGS[spelling]
     if operator in _EMPTY and value in ("", "NULL"):
         operator = _EMPTY[operator]
@@ -133,9 +141,10 @@ def _query_text(query: Query) -> str:
     parts = [_condition_text(query.condition)] if query.condition != ALWAYS else []
     parts += [part.replace("^", "^^") for part in query.invalid]
     parts += [
-        f"{'ORDERBYDESC' if order.descending else 'ORDERBY'}{order.field}" for order in query.order
+        f"{'ORDERBYDESC' if order.descending else 'ORDERBY'}{order.field.replace('^', '^^')}"
+        for order in query.order
     ]
-    parts += [f"GROUPBY{field}" for field in query.group_by]
+    parts += [f"GROUPBY{field.replace('^', '^^')}" for field in query.group_by]
     return "^".join(parts)
 
 
@@ -206,7 +215,7 @@ class _Reader:
 
     def _field(self, part: str, keyword: str) -> None:
         name = part.removeprefix(keyword)
-        if not _FIELD.fullmatch(name):
+        if not _FIELD.fullmatch(name) and not (is_function(name) and end_of(name) == len(name)):
             self._invalid.append(part)
         elif keyword == "GROUPBY":
             self._group_by.append(name)

@@ -22,7 +22,8 @@ from midspan.query.condition import (
 )
 from midspan.query.parse import MOST_PARTS
 from midspan.query.plan import ReadPlan, Sort
-from midspan.query.resolve import Resolver, Unknown, ValueResolver, display_path, simplify
+from midspan.query.resolve import Resolver, Unknown, display_path, simplify
+from midspan.query.sessionvalues import ValueResolver
 
 _CHANGES = frozenset({Operator.CHANGES, Operator.CHANGES_FROM, Operator.CHANGES_TO})
 

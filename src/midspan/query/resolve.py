@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
-from typing import Protocol
 
 from midspan.dictionary import Dictionary, Field, FieldPath, Storage
 from midspan.dictionary.values import canonical
@@ -26,6 +25,7 @@ from midspan.query.condition import (
     Unread,
 )
 from midspan.query.expression import RefusedExpression
+from midspan.query.functions import Computed, function_path, is_function
 from midspan.query.hierarchy import in_hierarchy
 from midspan.query.moments import (
     RELATIVE,
@@ -41,6 +41,7 @@ from midspan.query.parse import MOST_PARTS
 from midspan.query.regex import check_regex
 from midspan.query.related import MOST_RELATED, Budget, arranged, holds, paths_met
 from midspan.query.search import SEARCHES, search
+from midspan.query.sessionvalues import ValueResolver
 from midspan.query.tags import FIELD as TAGS
 from midspan.query.tags import is_about_tags, tagged
 from midspan.query.wildcard import LONGEST_PATTERN
@@ -59,26 +60,6 @@ class Unknown(StrEnum):
     """A condition that never holds; other names are left out. With a warning."""
     REFUSE = "refuse"
     """An error; for files, the command line, maps, flows and rules."""
-
-
-class ValueResolver(Protocol):
-    """Evaluates the part after ``javascript:`` of a value, for one user at one instant."""
-
-    def __call__(self, text: str, /, *, as_day: bool = False) -> str | None:
-        """Return the value as text, or None when the expression is not known.
-
-        With ``as_day`` an instant is given as the day that it is in the user's time zone.
-        """
-        ...
-
-    @property
-    def zone(self) -> str:
-        """The time zone that days and hours are those of."""
-        ...
-
-    def option(self, sys_id: str, /) -> str | None:
-        """Return the expression of a dynamic filter option, or None when there is none."""
-        ...
 
 
 def display_path(dictionary: Dictionary, table: str, path: FieldPath) -> FieldPath | None:
@@ -143,10 +124,21 @@ class Resolver:
 
     def path(self, name: str, use: str) -> FieldPath | None:
         """Return the path called ``name``, or None after reporting that there is none."""
+        if is_function(name):
+            return self._function(name, use)
         found = self.dictionary.find_path(self.table, name)
         if found is None:
             self.report_field(self.table, name, use)
         return found
+
+    def _function(self, name: str, use: str) -> FieldPath | None:
+        try:
+            return function_path(self.dictionary, self.table, name)
+        except MidspanError as error:
+            if self.unknown is Unknown.REFUSE:
+                raise
+            self.warnings.append(f"{use} left out: {error.explain()}")
+            return None
 
     def report_field(self, table: str, name: str, use: str) -> None:
         """Report that a table has no field of this name."""
@@ -275,6 +267,9 @@ class Resolver:
         else:
             path = self.comparable(term.field, "Condition")
         if path is None:
+            return None
+        if isinstance(path, Computed) and term.operator in _CHANGES:
+            self.report(InvalidQuery(f"Condition left out: {term.field[:80]} has no past"))
             return None
         in_parts = term.operator in _IN_PARTS
         value = term.value if in_parts else self.value(term.value, path.field)

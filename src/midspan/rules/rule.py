@@ -28,6 +28,7 @@ from midspan.query import (
     asks_who_or_when,
     awaited_changes,
     parse,
+    paths_of,
     resolve_query,
 )
 from midspan.records import Operation
@@ -292,7 +293,6 @@ def _walks(condition: Condition) -> bool:
         case And() | Or():
             return any(_walks(part) for part in condition.parts)
         case Test():
-            other = condition.other
-            return len(condition.path.steps) > 1 or (other is not None and len(other.steps) > 1)
+            return any(len(path.steps) > 1 for path in paths_of(condition))
         case _:
             return True

@@ -25,6 +25,7 @@ from midspan.query import (
     parse,
     parse_term,
 )
+from midspan.query.functions import is_function
 
 _NEW_SET = re.compile(r"(?<!\^)\^NQ")
 _FIELD = re.compile(r"[a-z0-9_.]+")
@@ -52,6 +53,8 @@ class Criteria(Struct, frozen=True):
     order: list[tuple[str, bool]] = []
     limit: int | None = None
     window: tuple[int, int] | None = None
+    functions: list[str] = []
+    """Functions of fields whose results the rows have behind their columns."""
     whole: bool = False
     """Whether rows come with all columns."""
     reads: list[str] = []
@@ -122,7 +125,7 @@ class _Reader:
 
     def _term(self, field: str, operator: str, value: str) -> Term | None:
         known = operator_of(operator)
-        if known is None or not _FIELD.fullmatch(field):
+        if known is None or not (_FIELD.fullmatch(field) or is_function(field)):
             self._invalid.append(f"{field}{operator}{value}")
             return None
         if known in _EMPTY and value in ("", "NULL"):

@@ -8,6 +8,7 @@ from midspan.dictionary import Field, Storage
 from midspan.formats import dates
 from midspan.kernel.errors import InvalidValue, MidspanError
 from midspan.query import ALWAYS, Operator, ReadPlan, Test, both, display_path
+from midspan.query.functions import function_path, is_function
 from midspan.records import PROPERTIES, RecordTransaction
 from midspan.scripting.locale import Locale, locale_of
 
@@ -22,7 +23,11 @@ def display_texts(
 
     With ``secure`` a record that the actor may not read stays the id that it was.
     """
-    field = transaction.dictionary.field(table, name)
+    dictionary = transaction.dictionary
+    if is_function(name):
+        field = function_path(dictionary, table, name).field
+    else:
+        field = dictionary.field(table, name)
     if field.kind.secret:
         return [MASK if text else "" for text in texts]
     if field.kind.reference or field.kind.multiple:

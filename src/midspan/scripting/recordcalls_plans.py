@@ -44,8 +44,10 @@ def plan(
         InvalidTable, InvalidRequest, NotAuthorized: as for ``plan_read`` and ``restrict``.
     """
     dictionary = transaction.dictionary
+    if names is None:
+        names = [*columns_of(dictionary, criteria.table).readable, *criteria.functions]
     options = ReadOptions(
-        columns=columns_of(dictionary, criteria.table).readable if names is None else names,
+        columns=names,
         limit=criteria.most,
         offset=criteria.offset,
         unknown=policy(transaction) if unknown is None else unknown,

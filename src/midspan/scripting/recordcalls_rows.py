@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from midspan.kernel.errors import AccessDenied, InvalidRequest, LimitExceeded
 from midspan.query import Condition, Operator, ReadPlan, Test
+from midspan.query.functions import function_path, is_function
 from midspan.records import RecordTransaction
 from midspan.sandbox import JsonValue
 from midspan.scripting import recordcalls_plans as plans
@@ -176,7 +177,9 @@ class RowCalls:
             dictionary.path(criteria.table, "sys_id")
         ):
             return None  # without its id nothing more of a row can be fetched
-        return self._mentioned.among(dictionary.table(criteria.table), columns, criteria.reads)
+        table = dictionary.table(criteria.table)
+        chosen = self._mentioned.among(table, columns, criteria.reads)
+        return None if chosen is None else [*chosen, *criteria.functions]
 
     def _result(
         self,
@@ -187,7 +190,8 @@ class RowCalls:
     ) -> JsonValue:
         limit = PAGE + 1 if plan.limit is None else min(plan.limit, PAGE + 1)
         rows = transaction.run(msgspec.structs.replace(plan, limit=limit))
-        wanted = columns_of(transaction.dictionary, criteria.table).names
+        columns = columns_of(transaction.dictionary, criteria.table).names
+        wanted = (*columns, *criteria.functions)
         spread = plans.spread(plan, wanted if names is None else names)
         first = [spread(row) for row in rows[: min(PAGE, _fitting(rows))]]
         total = transaction.count(plan) if criteria.window else 0
@@ -226,10 +230,16 @@ class RowCalls:
         known = columns_of(dictionary, table)
         wanted: Sequence[str] = known.names
         if names is not None:
-            wanted = [name for name in names if name in known.names]
+            wanted = [name for name in names if name in known.names or is_function(name)]
         condition: Condition = Test(path, Operator.IN, tuple(ids))
         readable = frozenset(known.readable)
-        columns = tuple(dictionary.path(table, name) for name in wanted if name in readable)
+        columns = tuple(
+            function_path(dictionary, table, name)
+            if is_function(name)
+            else dictionary.path(table, name)
+            for name in wanted
+            if name in readable or is_function(name)
+        )
         plan = transaction.restrict(ReadPlan(table=table, columns=columns, condition=condition))
         spread = plans.spread(plan, wanted if names is None else names)
         have = [column.name for column in plan.columns]

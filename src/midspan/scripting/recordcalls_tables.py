@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 from msgspec import Struct
 
 from midspan.dictionary import Dictionary, Field, Storage, Table
+from midspan.query.functions import function_path
 from midspan.sandbox import JsonValue
 
 HASHED = "password"
@@ -67,6 +68,15 @@ def describe(dictionary: Dictionary, table: str) -> JsonValue:
     return known[table]
 
 
+def describe_function(dictionary: Dictionary, table: str, text: str) -> JsonValue:
+    """Return the description of a function of fields, as that of a field that nobody sets.
+
+    Raises:
+        InvalidQuery, InvalidField: it cannot be used; says what was expected.
+    """
+    return {**_field(function_path(dictionary, table, text).field), "computed": True}
+
+
 def _description(dictionary: Dictionary, table: Table) -> JsonValue:
     return {
         "name": table.name,
@@ -81,7 +91,7 @@ def _description(dictionary: Dictionary, table: Table) -> JsonValue:
     }
 
 
-def _field(field: Field) -> JsonValue:
+def _field(field: Field) -> dict[str, JsonValue]:
     return {
         "type": field.type,
         "storage": field.storage.value,

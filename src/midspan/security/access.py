@@ -49,6 +49,7 @@ from midspan.query import (
     paths_of,
     resolve_query,
 )
+from midspan.query.functions import Computed, leaves
 from midspan.security.accessrule import AccessControls, AccessRule
 from midspan.security.actor import Actor
 from midspan.security.attachment import ATTACHMENT, attachment_rows
@@ -311,7 +312,18 @@ class Access:
         return self.shown(path) == ALWAYS
 
     def shown(self, path: FieldPath) -> Condition:
-        """Return in which rows of the first table the value at the end of a walk may be read."""
+        """Return in which rows of the first table the value at the end of a walk may be read.
+
+        Of a function that is where all of its fields may be read.
+        """
+        if isinstance(path, Computed):
+            found: Condition = ALWAYS
+            for leaf in leaves(path):
+                rows = self.shown(leaf)
+                if rows == NEVER:
+                    return NEVER
+                found = both(found, rows)
+            return found
         for field, table in zip(path.steps[1:], path.tables[1:], strict=True):
             if self._shows_names and field.name == self.dictionary.table(table).display:
                 continue

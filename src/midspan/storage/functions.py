@@ -5,10 +5,13 @@ from __future__ import annotations
 import sqlite3
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Context, Decimal
+from functools import partial
 from typing import Any, cast
 
 from midspan.formats.periods import moved, part_of, truncated
 from midspan.query.comparison import fold
+from midspan.query.computed import compute
+from midspan.query.functions import FUNCTIONS
 from midspan.query.moments import shown_in
 from midspan.query.regex import matches_regex
 from midspan.query.wildcard import matches
@@ -25,6 +28,8 @@ def register_functions(connection: sqlite3.Connection) -> None:
     connection.create_function("date_local", 2, _date_local, deterministic=True)
     connection.create_function("date_part", 2, _date_part, deterministic=True)
     connection.create_function("date_truncated", 2, _date_truncated, deterministic=True)
+    for name in FUNCTIONS:
+        connection.create_function(f"glide_{name}", -1, partial(compute, name), deterministic=True)
     connection.create_collation("midspan_decimal", _compare_decimals)
     connection.create_aggregate("decimal_sum", 1, cast(Any, _DecimalSum))
     connection.create_aggregate("decimal_avg", 1, cast(Any, _DecimalAverage))

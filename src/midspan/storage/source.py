@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from midspan.dictionary import Dictionary, Field, FieldPath, Strategy, Table
+from midspan.query.functions import Computed, Constant, Part
+from midspan.storage.computed import Argument, computed_column, constant, whole
 from midspan.storage.dialect import Dialect
 
 
@@ -31,14 +33,31 @@ class Source:
         return self._root.column(table, field)
 
     def path(self, path: FieldPath) -> str:
-        """Return the column at the end of a walk; an empty or dangling reference yields NULL."""
+        """Return the column at the end of a walk, or what a function of columns yields.
+
+        An empty or dangling reference yields NULL.
+        """
         found = self._columns.get(path.name)
         if found is None:
-            node = self._root
-            for table, field in zip(path.tables[:-1], path.steps[:-1], strict=True):
-                node = self._join(node, table, field)
-            found = self._columns[path.name] = node.column(path.table, path.field)
+            if isinstance(path, Computed):
+                found = whole(self._computed(path), path.field)
+            else:
+                node = self._root
+                for table, field in zip(path.tables[:-1], path.steps[:-1], strict=True):
+                    node = self._join(node, table, field)
+                found = node.column(path.table, path.field)
+            self._columns[path.name] = found
         return found
+
+    def _computed(self, path: Computed) -> str:
+        arguments = [self._argument(part) for part in path.arguments]
+        return computed_column(path, self._dialect, arguments)
+
+    def _argument(self, part: Part) -> Argument:
+        if isinstance(part, Constant):
+            return constant(part, self._dialect)
+        sql = self._computed(part) if isinstance(part, Computed) else self.path(part)
+        return sql, part.field
 
     def restriction(self) -> str:
         """Return the test that keeps other classes of the hierarchy out, or ``''``."""

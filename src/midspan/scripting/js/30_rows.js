@@ -6,7 +6,7 @@ function newState(tableName, secure) {
   const meta = describe(tableName);
   return {
     table: tableName, meta, secure, view: null,
-    conditions: [], order: [], limit: null, window: null,
+    conditions: [], order: [], functions: [], limit: null, window: null,
     cursor: null, count: 0, total: 0, position: -1, queried: false,
     page: [], pageStart: 0, pageIndex: null, read: create(null),
     row: null, index: meta === null ? null : meta.index,
@@ -44,7 +44,7 @@ function idOf(state) {
 
 function assign(state, name, value) {
   const field = state.meta === null ? undefined : state.meta.fields[name];
-  if (field === undefined) return;
+  if (field === undefined || field.computed) return;
   let text = textOf(value);
   if (text === 'NULL') text = '';
   else if (field.storage === 'boolean' && text !== '') text = booleanText(text);
@@ -66,7 +66,7 @@ function assignDisplay(state, name, value) {
 
 // Display values are asked for a whole page at once.
 function displayIn(state, path) {
-  const [name, ...rest] = path.split('.');
+  const [name, ...rest] = isFunction(path) ? [path] : path.split('.');
   if (state.meta === null || state.meta.fields[name] === undefined) return '';
   if (rest.length > 0) {
     const next = state.meta.fields[name].reference;
@@ -171,8 +171,27 @@ function queryOf(state) {
   return {
     table: state.table, secure: state.secure, rules: state.rules,
     conditions: state.conditions, order: state.order,
-    limit: state.limit, window: state.window,
+    functions: state.functions, limit: state.limit, window: state.window,
   };
+}
+
+// Functions of fields, such as glidefunction:length(u_name), are columns behind all others.
+function isFunction(name) {
+  return name.startsWith('glidefunction:');
+}
+
+function addFunction(state, text) {
+  if (state.meta === null || state.meta.fields[text] !== undefined) return;
+  const field = __host('function.describe', [state.table, text]);
+  const { meta } = state;
+  const fields = Object.assign(create(null), meta.fields);
+  const index = Object.assign(create(null), meta.index);
+  fields[text] = field;
+  if (state.grouping === undefined) index[text] = meta.columns.length + state.functions.length;
+  state.functions.push(text);
+  state.meta = { ...meta, fields, index };
+  if (state.index === meta.index) state.index = index;
+  if (state.pageIndex === meta.index) state.pageIndex = index;
 }
 
 function runQuery(state) {

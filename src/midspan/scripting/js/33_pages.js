@@ -12,7 +12,7 @@ const READING = create(null);
 for (const name of [
   'record.query', 'record.page', 'record.close', 'record.columns', 'record.get', 'record.rows',
   'record.class', 'record.defaults', 'record.reveal', 'record.journal', 'record.template',
-  'record.aggregate', 'table.describe', 'field.display', 'field.parse', 'access.record',
+  'record.aggregate', 'table.describe', 'function.describe', 'field.display', 'field.parse', 'access.record',
   'access.field', 'query.check', 'query.matches', 'view.open', 'view.set', 'view.abort',
   'gs.session', 'gs.property', 'gs.message', 'gs.guid', 'log', 'event.queue', 'rest.open',
   'include.find', 'include.has', 'include.load', 'script.part', 'dates.now', 'dates.zone',

@@ -51,7 +51,7 @@ function elementOf(state, name) {
 }
 
 function elementAt(state, path) {
-  if (!path.includes('.')) return elementOf(state, path);
+  if (!path.includes('.') || isFunction(path)) return elementOf(state, path);
   let element;
   for (const name of path.split('.')) {
     element = element === undefined ? elementOf(state, name) : walk(element, name);
@@ -143,6 +143,7 @@ class GlideRecord {
   addInactiveQuery() { return addTerms(this[STATE], ['active', '=', 'false']); }
   addNullQuery(field) { return addTerms(this[STATE], [field, 'ISEMPTY', '']); }
   addNotNullQuery(field) { return addTerms(this[STATE], [field, 'ISNOTEMPTY', '']); }
+  addFunction(text) { addFunction(this[STATE], textOf(text)); }
   addJoinQuery(table, own, other) { return addJoin(this[STATE], table, own, other); }
   orderBy(field) { this[STATE].order.push([textOf(field), false]); }
   orderByDesc(field) { this[STATE].order.push([textOf(field), true]); }

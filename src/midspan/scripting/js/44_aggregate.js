@@ -135,6 +135,7 @@ class GlideAggregate extends GlideRecord {
     const name = textOf(field);
     const text = groupValue(this[STATE], name);
     if (text === null || name === 'timeref') return text ?? '';
+    if (isFunction(name)) return __host('field.display', [this[STATE].table, name, [text], this[STATE].secure])[0];
     const [first, ...rest] = name.split('.');
     let table = this[STATE].table;
     let last = first;

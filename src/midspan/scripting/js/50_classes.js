@@ -12,6 +12,7 @@ const families = {
   criteria: ['sn_uc', 'GlideCacheManager'],
   dates: ['GlideDateTime', 'GlideDate', 'GlideTime', 'GlideDuration'],
   flows: ['sn_fd'],
+  functions: ['GlideDBFunctionBuilder'],
   imports: [
     'GlideImportSetLoader', 'GlideImportSetTransformer', 'GlideImportSetTransformerWorker',
     'GlideImportSetRun', 'GlideImportLog', 'CSVParser', 'sn_impex',
