@@ -115,6 +115,8 @@ class RelatedTerm(Struct, frozen=True, kw_only=True, tag=True):
 
     ``owner`` is the table that a JOIN says its ``own`` field belongs to. ``many`` is the flag
     ``m2m``, which changes nothing: the conditions are those of the related table either way.
+    ``exempt`` is never read from a query: the instance asks for itself, and what the reader may not
+    read counts, too.
     """
 
     form: Form
@@ -125,6 +127,7 @@ class RelatedTerm(Struct, frozen=True, kw_only=True, tag=True):
     operator: Operator = Operator.GREATER_OR_EQUAL
     count: int = 1
     many: bool = False
+    exempt: bool = False
     query: Query
 
     def __str__(self) -> str:
@@ -137,7 +140,7 @@ class Related(Struct, frozen=True, kw_only=True, tag=True):
 
     Those of ``table`` and its descendants count whose value at ``other`` is the row's own at
     ``own`` and that meet ``condition``; an empty value belongs to nothing. ``operator`` is one of
-    ``=``, ``!=``, ``>``, ``>=``, ``<`` and ``<=``.
+    ``=``, ``!=``, ``>``, ``>=``, ``<`` and ``<=``. With ``exempt`` they count whoever reads.
     """
 
     own: FieldPath
@@ -146,6 +149,7 @@ class Related(Struct, frozen=True, kw_only=True, tag=True):
     condition: Condition
     operator: Operator = Operator.GREATER_OR_EQUAL
     count: int = 1
+    exempt: bool = False
 
     def __str__(self) -> str:
         found = f"{self.table}.{self.other.name}={self.own.name} WHERE {self.condition}"

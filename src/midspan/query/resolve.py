@@ -235,6 +235,7 @@ class Resolver:
             condition=condition,
             operator=term.operator,
             count=term.count,
+            exempt=term.exempt,
         )
 
     def _term(self, term: Term) -> Condition | None:

@@ -5,23 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from midspan.dictionary import Table
-from midspan.kernel.errors import LimitExceeded
 from midspan.query import (
     ALWAYS,
     NEVER,
+    And,
     Condition,
+    Or,
     Query,
-    ReadOptions,
+    RelatedTerm,
     Unknown,
     both,
     format_query,
-    plan_read,
+    resolve_condition,
 )
 from midspan.records import Change, Draft, Operation, PageCut, Record, RecordTransaction
 from midspan.rules.reading import DraftReader
@@ -29,7 +29,7 @@ from midspan.rules.rule import Rule
 from midspan.rules.running import applies, tell
 from midspan.sandbox import JsonValue, Script, ScriptError
 from midspan.scripting import Enclosed, ScriptRunner, ScriptSession
-from midspan.scripting.criteria import Criteria, Joined, read_query
+from midspan.scripting.criteria import Criteria, read_query
 from midspan.scripting.eventcalls import queue_script_event
 from midspan.scripting.rulepage import Phase, RuleOutcome, RulePage, RuleRow, run_page
 
@@ -38,7 +38,6 @@ PAGE = 250
 _SAID = "rules_said"
 _ASKING = "rules_asking"
 _MOST_KNOWN = 1000
-_MOST_JOINED = 30_000
 
 
 class Setting(Struct, frozen=True):
@@ -240,12 +239,9 @@ class ScriptedRules:
                 return ALWAYS
         if outcome.query is None:
             return ALWAYS
-        conditions = [
-            _joined(setting.transaction, Joined(**item["join"])) if "join" in item else item
-            for item in outcome.query.conditions[bool(found) :]
-        ]
-        asked = read_query(Criteria(table.name, conditions=conditions))
-        return asked.condition if asked.is_whole else NEVER
+        conditions = outcome.query.conditions[bool(found) :]
+        asked = read_query(Criteria(table.name, conditions=conditions), exempt=True)
+        return _usable(asked.condition, table, setting.transaction) if asked.is_whole else NEVER
 
     def display(
         self, record: Record, rules: Sequence[Rule], transaction: RecordTransaction
@@ -279,26 +275,23 @@ class ScriptedRules:
         return applies(rule, draft, transaction, DraftReader(draft, transaction))
 
 
-def _joined(transaction: RecordTransaction, joined: Joined) -> dict[str, Any]:
-    """Return a join as a test of values, which the rule reads though its readers may not.
-
-    Raises:
-        LimitExceeded: there are too many.
-    """
-    query = read_query(Criteria(joined.table, conditions=joined.conditions))
-    other = joined.other or "sys_id"
-    options = ReadOptions(
-        columns=[other],
-        limit=_MOST_JOINED + 1,
-        unknown=Unknown.NOTHING,
-        values=transaction.values,
-    )
-    rows = transaction.run(plan_read(transaction.dictionary, joined.table, query, options))
-    if len(rows) > _MOST_JOINED:
-        raise LimitExceeded(f"The join with {joined.table} matches more than {_MOST_JOINED} rows")
-    values = ",".join(dict.fromkeys(str(row[0]) for row in rows if row[0]))
-    test = [joined.own, "IN", values] if values else ["sys_id", "=", ""]  # which no record meets
-    return {"terms": [["and", *test]]}
+def _usable(condition: Condition, table: Table, transaction: RecordTransaction) -> Condition:
+    """Return what a rule asks for; a join of which a part cannot be used lets nothing pass."""
+    match condition:
+        case And() | Or():
+            parts = (_usable(part, table, transaction) for part in condition.parts)
+            return type(condition)(tuple(parts))
+        case RelatedTerm():
+            _, left_out = resolve_condition(
+                transaction.dictionary,
+                table.name,
+                condition,
+                Unknown.NOTHING,
+                transaction.values,
+            )
+            return NEVER if left_out else condition
+        case _:
+            return condition
 
 
 def _title(rule: Rule) -> str:

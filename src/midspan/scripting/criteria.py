@@ -76,7 +76,8 @@ class Criteria(Struct, frozen=True):
 class _Reader:
     """Puts the parts of one query together; used once."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, exempt: bool) -> None:
+        self._exempt = exempt
         self._sets: list[Condition] = [ALWAYS]
         self._order: list[Order] = []
         self._invalid: list[str] = []
@@ -85,7 +86,7 @@ class _Reader:
         if "text" in item:
             self._text(str(item["text"]), item.get("terms") or [])
         elif "join" in item:
-            self._add(_related(Joined(**item["join"])))
+            self._add(_related(Joined(**item["join"]), exempt=self._exempt))
         else:
             self._add(self._terms(item["terms"]))
 
@@ -133,20 +134,24 @@ class _Reader:
         return Term(field, known, "" if known in _VALUELESS else value)
 
 
-def _related(joined: Joined) -> RelatedTerm:
-    inner = read_query(Criteria(joined.table, conditions=joined.conditions))
+def _related(joined: Joined, *, exempt: bool) -> RelatedTerm:
+    inner = read_query(Criteria(joined.table, conditions=joined.conditions), exempt=exempt)
     return RelatedTerm(
         form=Form.SUBQUERY,
         table=joined.table,
         field=joined.other or "sys_id",
         own=joined.own,
+        exempt=exempt,
         query=Query(condition=inner.condition, invalid=inner.invalid),
     )
 
 
-def read_query(criteria: Criteria) -> Query:
-    """Return the query that the calls on a GlideRecord describe."""
-    reader = _Reader()
+def read_query(criteria: Criteria, *, exempt: bool = False) -> Query:
+    """Return the query that the calls on a GlideRecord describe.
+
+    With ``exempt`` its joins are with all rows of the other table, whoever reads.
+    """
+    reader = _Reader(exempt=exempt)
     for item in criteria.conditions:
         reader.read(item)
     return reader.query(criteria.order)

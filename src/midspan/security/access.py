@@ -335,7 +335,7 @@ class Access:
         match condition:
             case And() | Or():
                 return type(condition)(tuple(self._guarded(part) for part in condition.parts))
-            case Related():
+            case Related() if not condition.exempt:
                 rows = self.rows(condition.table, "read")
                 if rows == NEVER or not self.path(condition.other):
                     raise NotAuthorized(

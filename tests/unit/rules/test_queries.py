@@ -9,7 +9,7 @@ import pytest
 
 from midspan.instance import Instance
 from midspan.kernel.errors import RecordNotFound
-from midspan.records import insert, update
+from midspan.records import delete, insert, update
 from midspan.sandbox import Script
 from midspan.scripting import PerWrite
 from midspan.security import SYSTEM
@@ -123,3 +123,76 @@ def test_it_sees_the_query_and_its_condition_decides(
         assert logged(instance) == [("0", "category=network")]
         unit = PerWrite(instance.records, SYSTEM)
         assert instance.scripts.run(Script("t", f"{text} gr.getRowCount()"), unit=unit) == 3
+
+
+BESIDE = "current.addJoinQuery('sys_properties', 'correlation_id', 'name')"
+"""Of properties ann may read nothing."""
+
+
+@pytest.fixture
+def paired(instance: Instance, records: dict[str, str]) -> Iterator[dict[str, str]]:
+    """Two of the incidents name a property, which is open or closed."""
+    made = {}
+    for name, state in (("shown", "open"), ("hidden", "closed")):
+        values = {"name": f"test.{name}", "value": state}
+        made[state] = write(instance, insert("sys_properties", values)).sys_id
+        write(instance, update("incident", records[name], {"correlation_id": f"test.{name}"}))
+    yield {**records, **made}
+    for sys_id in made.values():
+        write(instance, delete("sys_properties", sys_id))
+
+
+def test_a_rule_joins_a_table_that_its_readers_may_not_read(
+    instance: Instance, paired: dict[str, str]
+) -> None:
+    script = f"{BESIDE}.addCondition('value', 'open');"
+    text = (
+        "var gr = new {}('incident'); gr.addQuery('category', 'network'); gr.query();"
+        "var found = []; while (gr.next()) found.push(gr.getUniqueValue()); found.join();"
+    )
+    with rules(instance, {**RULE, "script": script}):
+        for kind in ("GlideRecord", "GlideRecordSecure"):
+            assert asked(instance, text.format(kind)) == paired["shown"]
+        with instance.records.read(ANN) as transaction:
+            assert transaction.get("incident", paired["hidden"]) is None
+            (found,) = transaction.find("incident", "category=network")
+            assert found.sys_id == paired["shown"]
+        write(instance, update("sys_properties", paired["closed"], {"value": "open"}))
+        assert len(asked(instance, text.format("GlideRecordSecure")).split(",")) == 2
+    own = f"{text.format('GlideRecordSecure')[:-1]}".replace(
+        "gr.addQuery('category', 'network')", BESIDE.replace("current", "gr")
+    )
+    assert asked(instance, own) == "", "the reader's own joins count what he may read"
+
+
+def test_a_join_is_a_condition_and_no_list_of_values(
+    instance: Instance, paired: dict[str, str]
+) -> None:
+    """The next rule sees it, and however many rows the other table has, the query is as long."""
+    rule = {**RULE, "order": "1", "script": f"{BESIDE}.addCondition('value', 'open');"}
+    after = {**RULE, "name": "Then", "order": "2", "script": "gs.info(current.getEncodedQuery());"}
+    with rules(instance, rule, after), instance.records.read(ANN) as transaction:
+        assert len(transaction.find("incident", "category=network")) == 1
+        lines = [text for level, text in logged(instance) if level == "0"]
+    assert lines == [
+        "SUBQUERYcorrelation_id,name,sys_properties^value=open^ENDSUBQUERY",
+    ]
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        f"{BESIDE}.addCondition('no_such_field', 'open');",
+        "current.addJoinQuery('no_such_table', 'correlation_id', 'name');",
+        "current.addJoinQuery('sys_properties', 'no_such_field', 'name');",
+    ],
+)
+def test_a_join_that_cannot_be_used_lets_nothing_pass(
+    instance: Instance, paired: dict[str, str], script: str
+) -> None:
+    text = "var gr = new {}('incident'); gr.addQuery('category', 'network'); gr.query();"
+    with rules(instance, {**RULE, "script": script}):
+        for kind in ("GlideRecord", "GlideRecordSecure"):
+            assert asked(instance, f"{text.format(kind)} gr.getRowCount()") == 0
+        with instance.records.read(ANN) as transaction:
+            assert transaction.find("incident", "category=network") == []
