@@ -44,6 +44,8 @@ MOST_DERIVED = 256
 
 _IN_USE: WeakValueDictionary[bytes, Dictionary] = WeakValueDictionary()
 """Dictionaries by a hash of the rows that they were made of."""
+SECRET_PROPERTIES = frozenset({"password", "password2"})
+"""Types of system properties whose values nobody compares with."""
 
 
 class SnapshotPart(Struct, Generic[Loaded], frozen=True):
@@ -122,6 +124,19 @@ def load_properties(transaction: Transaction) -> Mapping[str, str]:
     return {name: value or "" for name, value in transaction.rows(sql["properties"])}
 
 
+def load_readers(transaction: Transaction) -> Mapping[str, str]:
+    """Read who may compare with system properties: by name the roles that are said to read it.
+
+    Passwords and private properties are left out.
+    """
+    sql = Statements("midspan.records", "records", transaction.dialect)
+    return {
+        name: roles or ""
+        for name, kind, private, roles in transaction.rows(sql["property_readers"])
+        if not private and kind not in SECRET_PROPERTIES
+    }
+
+
 def load_filter_options(transaction: Transaction, dictionary: Dictionary) -> Mapping[str, str]:
     """Read the expressions of dynamic filter options by sys_id."""
     # An upgrade reads the dictionary of the new release before it has made the new tables.
@@ -156,6 +171,11 @@ PROPERTIES = SnapshotPart(
     frozenset({"sys_properties"}),
     lambda transaction, _: load_properties(transaction),
 )
+READERS = SnapshotPart(
+    "property_readers",
+    frozenset({"sys_properties"}),
+    lambda transaction, _: load_readers(transaction),
+)
 FILTER_OPTIONS = SnapshotPart("filter_options", frozenset({FILTER_OPTION}), load_filter_options)
 USERS = SnapshotPart(
     "users",
@@ -187,6 +207,7 @@ class SnapshotHolder:
             ACCESS,
             RIGHTS,
             PROPERTIES,
+            READERS,
             FILTER_OPTIONS,
             USERS,
             ORIGINS,

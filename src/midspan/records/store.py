@@ -21,6 +21,7 @@ from midspan.records.logbook import Logbook
 from midspan.records.narrowing import Narrowing
 from midspan.records.numbers import NumberBlocks
 from midspan.records.prepared import PreparedRead
+from midspan.records.properties import PROPERTY, readable_property
 from midspan.records.snapshot import ACCESS, FILTER_OPTIONS, PROPERTIES, Snapshot, SnapshotHolder
 from midspan.records.transaction import RecordTransaction, stored_columns
 from midspan.records.writer import Writer
@@ -165,7 +166,15 @@ class RecordStore:
     ) -> SessionValues:
         """Return the evaluator of ``javascript:`` values for an actor, for this instant only."""
         known = snapshot or self.holder.current()
-        return SessionValues(actor, now, _zone(known), known.part(FILTER_OPTIONS))
+
+        def property_of(name: str) -> str | None:
+            narrowed = self.narrows(PROPERTY, known)
+            return readable_property(
+                known, self._granted(actor, known, now), name, narrowed=narrowed
+            )
+
+        options = known.part(FILTER_OPTIONS)
+        return SessionValues(actor, now, _zone(known), options, property_of)
 
     def columns(self, dictionary: Dictionary, table: str) -> tuple[FieldPath, ...]:
         """Return the paths of a table's stored fields; cached."""

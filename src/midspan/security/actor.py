@@ -16,6 +16,11 @@ class Actor(Struct, frozen=True, kw_only=True):
     time_zone: str = ""
     date_format: str = ""
     time_format: str = ""
+    manager: str = ""
+    company: str = ""
+    department: str = ""
+    location: str = ""
+    """As the three before it, the sys_id of a record that the user's own names."""
     stamp: str = ""
     """Changes with the password and with each lock; a session ends with the stamp it began with."""
     trusted: bool = False

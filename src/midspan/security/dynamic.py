@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from midspan.formats.dates import zone_of
 from midspan.kernel.errors import InvalidDefinition, InvalidValue
 from midspan.security.actor import Actor
-from midspan.security.calls import parse_call
+from midspan.security.calls import Call, parse_call
 from midspan.security.datecalls import FUNCTIONS, local_text_of, moment_of, moment_text
 
 PREFIX = "javascript:"
@@ -21,9 +21,17 @@ IDENTITY = frozenset(
         "gs.getUserDisplayName",
         "gs.getUser.getMyGroups",
         "getMyGroups",
+        "gs.getUser.getID",
+        "gs.getUser.getName",
+        "gs.getUser.getDisplayName",
+        "gs.getUser.getManagerID",
+        "gs.getUser.getCompanyID",
+        "gs.getUser.getDepartmentID",
+        "gs.getUser.getLocation",
     }
 )
 """Functions that tell who asks; all others depend on when it is asked."""
+_PROPERTY = "gs.getProperty"
 _TIMELESS = IDENTITY | {"gs.datePart"}
 KNOWN = (*(f"{name}()" for name in sorted(IDENTITY)), *FUNCTIONS)
 """Every expression there is, as one may write it."""
@@ -59,7 +67,9 @@ class SessionValues:
     """Evaluates known expressions for one actor at one instant; scripts are never run here.
 
     Days, weeks and months are those of the actor's time zone, else of ``zone``. ``options`` are the
-    expressions of dynamic filter options by sys_id.
+    expressions of dynamic filter options by sys_id. ``properties`` gives the value of a system
+    property that the actor may read, and None of every other, whether there is one or not; without
+    it there is no ``gs.getProperty``.
     """
 
     def __init__(
@@ -68,9 +78,11 @@ class SessionValues:
         now: datetime,
         zone: str = "",
         options: Mapping[str, str] | None = None,
+        properties: Callable[[str], str | None] | None = None,
     ) -> None:
         groups = ",".join(sorted(actor.groups))
         self._now = now
+        self._properties = properties
         self._options = _NO_OPTIONS if options is None else options
         self.zone = _known_zone(actor.time_zone) or _known_zone(zone) or "UTC"
         self._identity: Mapping[str, str] = {
@@ -80,6 +92,13 @@ class SessionValues:
             "gs.getUserDisplayName": actor.name,
             "gs.getUser.getMyGroups": groups,
             "getMyGroups": groups,
+            "gs.getUser.getID": actor.sys_id,
+            "gs.getUser.getName": actor.user_name,
+            "gs.getUser.getDisplayName": actor.name,
+            "gs.getUser.getManagerID": actor.manager,
+            "gs.getUser.getCompanyID": actor.company,
+            "gs.getUser.getDepartmentID": actor.department,
+            "gs.getUser.getLocation": actor.location,
         }
 
     def option(self, sys_id: str, /) -> str | None:
@@ -96,6 +115,8 @@ class SessionValues:
             return None
         if call.name in self._identity:
             return None if call.arguments else self._identity[call.name]
+        if call.name == _PROPERTY:
+            return self._property(call)
         try:
             moment = moment_of(call, self._now, self.zone)
             if moment is not None:
@@ -104,6 +125,16 @@ class SessionValues:
         except InvalidValue:
             return None
         return local[:10] if local and as_day else local
+
+    def _property(self, call: Call) -> str | None:
+        """Return a property, else what stands in for it, also for one that may not be read."""
+        if self._properties is None or not 1 <= len(call.arguments) <= 2:
+            return None
+        name, *otherwise = call.arguments
+        found = self._properties(name) if isinstance(name, str) else None
+        if found or not otherwise:
+            return found or None
+        return str(otherwise[0]).lower() if isinstance(otherwise[0], bool) else str(otherwise[0])
 
 
 def _known_zone(name: str) -> str:

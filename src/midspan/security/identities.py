@@ -227,7 +227,9 @@ class Identities:
             self._versions = versions
 
     def _actor(self, row: tuple[Any, ...], rights: Rights) -> Actor:
-        sys_id, user_name, name, password, _, _, time_zone, date_format, time_format, epoch = row
+        sys_id, user_name, name, password, *_ = row
+        time_zone, date_format, time_format, epoch = row[6:10]
+        manager, company, department, location = (text or "" for text in row[10:])
         with self._database.read() as transaction:
             roles = transaction.rows(self._sql["roles_of_user"], (sys_id, sys_id))
             groups = transaction.rows(self._sql["groups_of_user"], (sys_id,))
@@ -240,6 +242,10 @@ class Identities:
             time_zone=time_zone or "",
             date_format=date_format or "",
             time_format=time_format or "",
+            manager=manager,
+            company=company,
+            department=department,
+            location=location,
             stamp=hashlib.sha256(f"{password}\0{epoch or 0}".encode()).hexdigest()[:32],
         )
 

@@ -12,7 +12,15 @@ import pytest
 from midspan.security import Actor, SessionValues, calls, datecalls, dynamic
 
 BERLIN = "Europe/Berlin"
-ZOE = Actor(sys_id="a" * 32, user_name="zoe", name="Zoe", groups=frozenset("ba"), time_zone=BERLIN)
+ZOE = Actor(
+    sys_id="a" * 32,
+    user_name="zoe",
+    name="Zoe",
+    groups=frozenset("ba"),
+    time_zone=BERLIN,
+    company="c1",
+    department="d1",
+)
 NOW = datetime(2026, 3, 30, 0, 30, 15, tzinfo=ZoneInfo(BERLIN))
 """Half past midnight of a Monday, the night after the clocks went forward."""
 
@@ -33,6 +41,10 @@ def test_examples(module: ModuleType) -> None:
         ("gs.userID()", "a" * 32),
         ("gs.getUserDisplayName()", "Zoe"),
         ("gs.getUser().getMyGroups()", "a,b"),
+        ("gs.getUser().getName()", "zoe"),
+        ("gs.getUser().getCompanyID()", "c1"),
+        ("gs.getUser().getDepartmentID()", "d1"),
+        ("gs.getUser().getLocation()", ""),
         ("gs.now()", "2026-03-30"),
         ("gs.nowDateTime()", "2026-03-29 22:30:15"),
         ("gs.beginningOfToday()", "2026-03-29 22:00:00"),
@@ -130,3 +142,25 @@ def test_a_date_field_gets_the_day_of_the_user() -> None:
     assert values("gs.beginningOfToday()", as_day=True) == "2026-03-30"
     assert values("gs.yesterday()", as_day=True) == "2026-03-29"
     assert values("gs.getUserName()", as_day=True) == "zoe"
+
+
+@pytest.mark.parametrize(
+    ("call", "value"),
+    [
+        ("gs.getProperty('x.open')", "yes"),
+        ("gs.getProperty('x.open', 'no')", "yes"),
+        ("gs.getProperty('x.none')", None),
+        ("gs.getProperty('x.none', 'no')", "no"),
+        ("gs.getProperty('x.none', 7)", "7"),
+        ("gs.getProperty('x.none', true)", "true"),
+        ("gs.getProperty('x.empty')", None),
+        ("gs.getProperty()", None),
+        ("gs.getProperty(7)", None),
+        ("gs.getProperty('a','b','c')", None),
+        ("gs.getProperty(gs.getUserID())", None),
+    ],
+)
+def test_a_property_or_what_stands_in_for_it(call: str, value: str | None) -> None:
+    known = {"x.open": "yes", "x.empty": ""}
+    assert SessionValues(ZOE, NOW, properties=known.get)(call) == value
+    assert SessionValues(ZOE, NOW)(call) is None, "conditions of the instance know none"

@@ -30,6 +30,9 @@ SELECT category, prefix, maximum_digits, number FROM sys_number
 -- name: properties
 SELECT name, value FROM sys_properties
 
+-- name: property_readers
+SELECT name, type, is_private, read_roles FROM sys_properties
+
 -- name: take_numbers
 INSERT INTO sys_counter (sys_id, name, next) VALUES (?, ?, ?)
 ON CONFLICT (sys_id) DO UPDATE SET next = sys_counter.next + ?

@@ -1,10 +1,12 @@
 -- name: user_by_name
 SELECT sys_id, user_name, name, user_password, active,
-  CASE WHEN locked_out OR password_needs_reset THEN 1 ELSE 0 END, time_zone, date_format, time_format, session_epoch
+  CASE WHEN locked_out OR password_needs_reset THEN 1 ELSE 0 END, time_zone, date_format, time_format, session_epoch,
+  manager, company, department, location
 FROM sys_user WHERE fold(user_name) = fold(?)
 
 -- name: user_by_id
-SELECT sys_id, user_name, name, user_password, active, locked_out, time_zone, date_format, time_format, session_epoch
+SELECT sys_id, user_name, name, user_password, active, locked_out, time_zone, date_format, time_format, session_epoch,
+  manager, company, department, location
 FROM sys_user WHERE sys_id = ?
 
 -- name: versions
