@@ -31,6 +31,7 @@ UPDATES = 1_000
 STARTS = 200
 PAGE = 100
 BULK = 10_000
+WIDE = 3_000
 PAGE_WRITTEN = 500
 """Records of one call of a bulk write, as an import sends them."""
 COLUMNS = "number, short_description, category"
@@ -85,6 +86,7 @@ def measure(rounds: int) -> list[Compared]:
             _reads(instance, runner, bare, rounds),
             _updates(instance, runner, rounds),
             _bulk(instance, rounds),
+            _wide(instance, rounds),
         ]
 
 
@@ -194,23 +196,50 @@ def _bulk(instance: Instance, rounds: int) -> Compared:
 
     ours, plain = written(RULED), written(PLAIN)
     ours()
-    _check_ruled(instance)
+    _check_ruled(instance, RULED, BULK)
     plain()
     pairs = [(BULK / _once(ours), BULK / _once(plain)) for _ in range(rounds)]
     name = f"bulk insert of {BULK:,} with a trivial rule"
     return compared(name, "/s", pairs, peer="without rule", goal=Goal("own", 5000))
 
 
-def _check_ruled(instance: Instance) -> None:
+def _wide(instance: Instance, rounds: int) -> Compared:
+    """Time inserts of pages of incidents, a wide table with rules of its own."""
+    with instance.records.write(SYSTEM, enforce=False) as transaction:
+        values = {"collection": "incident", **TRIVIAL, "active": "false"}
+        rule = transaction.apply(insert("sys_script", values)).sys_id
+
+    def switch(active: str) -> None:
+        with instance.records.write(SYSTEM, enforce=False) as transaction:
+            transaction.apply(update("sys_script", rule, {"active": active}))
+
+    def write() -> None:
+        for start in range(0, WIDE, PAGE_WRITTEN):
+            with instance.records.write(SYSTEM, enforce=False) as transaction:
+                transaction.apply_all(_page_of("incident", start))
+
+    def rate(active: str) -> float:
+        switch(active)
+        return WIDE / _once(write)
+
+    rate("true")
+    _check_ruled(instance, "incident", WIDE)
+    rate("false")
+    pairs = [(rate("true"), rate("false")) for _ in range(rounds)]
+    name = f"bulk insert of {WIDE:,} incidents with a trivial rule, pages of {PAGE_WRITTEN}"
+    return compared(name, "/s", pairs, peer="without rule")
+
+
+def _check_ruled(instance: Instance, table: str, wanted: int) -> None:
     """Make sure that the rule ran for every record.
 
     Raises:
         RuntimeError: it did not.
     """
     with instance.records.read(SYSTEM) as transaction:
-        found = len(transaction.find(RULED, "category=NETWORK!", limit=BULK + 1))
-    if found != BULK:
-        raise RuntimeError(f"the rule ran for {found} records of {BULK}")
+        found = len(transaction.find(table, "category=NETWORK!", limit=wanted + 1))
+    if found != wanted:
+        raise RuntimeError(f"the rule ran for {found} records of {wanted}")
 
 
 @contextmanager

@@ -20,10 +20,10 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def test_each_figure_compares_two_peers_that_did_the_same(
     scripts: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sizes = {"ROWS": 1000, "UPDATES": 10, "STARTS": 3, "BULK": 500}
+    sizes = {"ROWS": 1000, "UPDATES": 10, "STARTS": 3, "BULK": 500, "WIDE": 500}
     for name, value in sizes.items():
         monkeypatch.setattr(scripts, name, value)
     monkeypatch.setattr(scripts, "WRITE", scripts.WRITE.replace("1000", "10"))
     found = scripts.measure(1)
-    assert [figure.unit for figure in found] == ["ms", "ms", "/s", "/s", "/s"]
+    assert [figure.unit for figure in found] == ["ms", "ms", "/s", "/s", "/s", "/s"]
     assert all(min(*figure.ours, *figure.bare) > 0 for figure in found)
