@@ -85,8 +85,24 @@ def depth(text: str) -> int:
     return max(accumulate((1 if mark == "(" else -1) for mark in marks))
 
 
+COMPARISONS = st.one_of(
+    *(
+        called("compare", values, st.sampled_from(("'='", "'<'", "'>'", "'<='", "'>='")), values)
+        for values in (
+            st.sampled_from(NUMBERS),
+            st.sampled_from((*WORDS[:6], "concat(text,code)")),
+            st.sampled_from(("moment", "now()", DAYS[3])),
+            st.sampled_from(("code", "person")),
+            st.sampled_from(("flag", "parent_link.flag")),
+        )
+    ),
+    st.just("flag"),
+)
+TRUTHS = st.one_of(many("and", COMPARISONS, 1), many("or", COMPARISONS, 1))
 FUNCTIONS = (
     st.one_of(
+        TRUTHS,
+        called("datediff", DATED, st.just("now()")),
         numeric(AMOUNTS),
         COUNTS,
         TEXTS.filter(lambda text: "(" in text),
@@ -176,4 +192,4 @@ def test_functions_are_read_from_a_query_as_written(
     assert query.condition.field == function
     assert (query.order, query.group_by) == ((Order(function),), (function,))
     dictionary = tables(Strategy.SINGLE, Strategy.SINGLE)
-    assert plan_read(dictionary, "base", query, ReadOptions(unknown=Unknown.IGNORE)).order
+    assert plan_read(dictionary, "base", query, ReadOptions(values=SESSION)).order

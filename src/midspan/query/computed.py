@@ -1,19 +1,22 @@
 """What functions of fields yield: the definition that the evaluator and both dialects follow.
 
 Values are wire texts or None, for the empty value. Where one argument is empty the result is, as
-in SQL; only ``coalesce`` goes on to the next. Arithmetic is exact; a quotient has four decimals.
+in SQL; only ``coalesce`` goes on to the next, and ``and`` and ``or`` may be decided by others.
+Arithmetic is exact; a quotient has four decimals.
 """
 
 from __future__ import annotations
 
+import operator as python
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import reduce
+from typing import Any
 
 from midspan.dictionary import Field, FieldPath
 from midspan.query.comparison import comparison_key, fold
-from midspan.query.functions import Computed, Constant, Part
+from midspan.query.functions import SIGNS, Computed, Constant, Part
 
 Getter = Callable[[FieldPath], str]
 """Returns the canonical wire text at a path; ``''`` when it is empty or leads nowhere."""
@@ -47,12 +50,33 @@ def compute(function: str, kind: str, *values: Text) -> Text:
     >>> compute("datediff", "glide_duration", "2026-01-02 01:00:00", "2026-01-01")
     '1970-01-02 01:00:00'
     """
+    if function in ("and", "or"):
+        return _joined(values, decides="false" if function == "and" else "true")
     if function == "coalesce":
         return next((value for value in values if value is not None), None)
     known = [value for value in values if value is not None]
     if len(known) < len(values):
         return None
     return _COMPUTE[function](known, kind)
+
+
+def _joined(values: Sequence[Text], *, decides: str) -> Text:
+    """One value decides whatever the others are; else one that is not known leaves it open."""
+    if decides in values:
+        return decides
+    return None if None in values else values[0]
+
+
+def _compared(values: Sequence[str], _: str) -> Text:
+    sign, kind, *texts = values
+    field = Field(name="value", label="", type=kind)
+    first, second = (comparison_key(field, text) for text in texts)
+    return "true" if _SIGNS[sign](first, second) else "false"
+
+
+_SIGNS: dict[str, Callable[[Any, Any], bool]] = dict(
+    zip(SIGNS, (python.eq, python.lt, python.gt, python.le, python.ge), strict=True)
+)
 
 
 def _number(number: Decimal) -> str:
@@ -123,6 +147,7 @@ _COMPUTE: dict[str, Callable[[Sequence[str], str], Text]] = {
     "subtract": _arithmetic(_EXACT.subtract),
     "multiply": _arithmetic(_EXACT.multiply),
     "divide": _divided,
+    "compare": _compared,
     "concat": lambda values, _: "".join(values),
     "greatest": _extreme(max),
     "least": _extreme(min),

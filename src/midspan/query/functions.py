@@ -27,6 +27,8 @@ DEEPEST = 5
 """Functions inside each other."""
 DURATION, MOMENT, DAY = "glide_duration", "glide_date_time", "glide_date"
 _DURATIONS = frozenset({"glide_duration", "timer"})
+SIGNS = ("=", "<", ">", "<=", ">=")
+"""What ``compare`` may ask."""
 _TEXTUAL = frozenset({"string", "GUID"})
 _TOKEN = re.compile(r"""\s*('(?:[^']|'')*'|"(?:[^"]|"")*"|[A-Za-z0-9_.+-]+|[(),])\s*""")
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
@@ -155,22 +157,31 @@ class _Reader:
         )
 
 
-def function_path(dictionary: Dictionary, table: str, text: str) -> Computed:
-    """Return the path of a function of fields of ``table``.
+def function_path(
+    dictionary: Dictionary, table: str, text: str, now: str | None = None
+) -> Computed:
+    """Return the path of a function of fields of ``table``; ``now`` is the text of the present.
 
     Raises:
-        InvalidQuery: it cannot be read, there is no such function, or it takes other arguments.
+        InvalidQuery: it cannot be read, there is no such function, it takes other arguments, or it
+            asks for the present where that is not known.
         InvalidField: it names a field that does not exist.
     """
-    return _Typing(dictionary, table).path(_Reader(text).whole(), text)
+    return _Typing(dictionary, table, now).path(_Reader(text).whole(), text)
+
+
+def asks_the_present(name: str) -> bool:
+    """Tell whether a function may yield something else at another time."""
+    return is_function(name) and "now" in name.lower()
 
 
 class _Typing:
     """Finds the fields of one function and the type of each part."""
 
-    def __init__(self, dictionary: Dictionary, table: str) -> None:
+    def __init__(self, dictionary: Dictionary, table: str, now: str | None) -> None:
         self._dictionary = dictionary
         self._table = table
+        self._now = now
 
     def path(self, call: _Call, text: str = "") -> Computed:
         known = _SIGNATURES.get(call.function)
@@ -178,7 +189,7 @@ class _Typing:
             raise InvalidQuery(
                 f"There is no function {call.function[:40]}",
                 hint=did_you_mean(call.function, _SIGNATURES)
-                or f"There are {', '.join(sorted(_SIGNATURES))}.",
+                or f"There are {', '.join(sorted(_SIGNATURES))}; and now() as an argument.",
             )
         least, most, usage, typed = known
         count = len(call.arguments)
@@ -199,11 +210,19 @@ class _Typing:
         if isinstance(argument, Constant):
             return argument
         if isinstance(argument, _Call):
-            return self.path(argument)
+            return self._present() if argument == _NOW else self.path(argument)
         path = self._dictionary.path(self._table, argument)
         if path.field.storage is Storage.NONE or path.field.kind.secret:
             raise InvalidQuery(f"{argument} ({path.field.type}) cannot stand in a function")
         return path
+
+    def _present(self) -> Constant:
+        if self._now is None:
+            raise InvalidQuery("The present is not known here", hint="Leave out now().")
+        return Constant(self._now, MOMENT)
+
+
+_NOW = _Call("now", ())
 
 
 def _shown(part: Part) -> str:
@@ -304,6 +323,21 @@ def _weekday(parts: list[Part]) -> _Typed:
     return "integer", [*found, *parts[1:]]
 
 
+def _comparison(parts: list[Part]) -> _Typed:
+    """Two values of one type; the sign and the type go before them."""
+    sign = parts[1]
+    found = _alike([parts[0], parts[2]])
+    if found is None or not isinstance(sign, Constant) or sign.text not in SIGNS:
+        return None
+    kind, values = found
+    return "boolean", [sign, Constant(kind), *values]
+
+
+def _truths(parts: list[Part]) -> _Typed:
+    found = _all(parts, "boolean")
+    return None if found is None else ("boolean", found)
+
+
 def _text_and_wholes(places: int, kind: str) -> Callable[[list[Part]], _Typed]:
     """Return what types some texts and then whole numbers, which are constants."""
 
@@ -328,6 +362,9 @@ _SIGNATURES: dict[str, _Signature] = {
     "least": (2, None, "least(value,value,...), all numbers, dates or texts", _ordered),
     "datediff": (2, 2, "datediff(later date,earlier date)", _distance),
     "dayofweek": (1, 2, "dayofweek(date,'1' or '2')", _weekday),
+    "compare": (3, 3, f"compare(value,'sign',value) with one of {' '.join(SIGNS)}", _comparison),
+    "and": (1, None, "and(compare(..),compare(..),...)", _truths),
+    "or": (1, None, "or(compare(..),compare(..),...)", _truths),
     "length": (1, 1, "length(field)", _length),
     "position": (
         *(2, 3, "position('text',field,'whole number to start at')"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from midspan.dictionary import Field, FieldPath, Storage
 from midspan.formats.periods import wall_time
 from midspan.query.condition import Condition, Operator, Or, Term, Test
+from midspan.query.functions import asks_the_present
 
 if TYPE_CHECKING:
     from midspan.query.resolve import Resolver
@@ -59,7 +60,8 @@ def asks_who_or_when(term: Term) -> bool:
     True
     """
     in_zone = term.operator in _SAMENESS and "@" in term.value
-    return SCRIPT_PREFIX in term.value or term.operator in _ASKING or in_zone
+    by_itself = in_zone or asks_the_present(term.field)
+    return SCRIPT_PREFIX in term.value or term.operator in _ASKING or by_itself
 
 
 def split_bounds(value: str) -> list[str]:

@@ -133,12 +133,15 @@ class Resolver:
 
     def _function(self, name: str, use: str) -> FieldPath | None:
         try:
-            return function_path(self.dictionary, self.table, name)
+            return function_path(self.dictionary, self.table, name, self._present())
         except MidspanError as error:
             if self.unknown is Unknown.REFUSE:
                 raise
             self.warnings.append(f"{use} left out: {error.explain()}")
             return None
+
+    def _present(self) -> str | None:
+        return self._values("gs.nowDateTime()") if self._values is not None else None
 
     def report_field(self, table: str, name: str, use: str) -> None:
         """Report that a table has no field of this name."""

@@ -25,7 +25,7 @@ def display_texts(
     """
     dictionary = transaction.dictionary
     if is_function(name):
-        field = function_path(dictionary, table, name).field
+        field = function_path(dictionary, table, name, dates.format_internal(dates.EPOCH)).field
     else:
         field = dictionary.field(table, name)
     if field.kind.secret:

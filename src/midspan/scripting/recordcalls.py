@@ -9,7 +9,7 @@ from midspan.dictionary import FieldPath
 from midspan.kernel.errors import MidspanError
 from midspan.query import ALWAYS, NEVER, Or, Query, Unknown, evaluate, parse, resolve_query
 from midspan.query.condition import And
-from midspan.query.functions import function_path, is_function
+from midspan.query.functions import is_function
 from midspan.records import RecordTransaction
 from midspan.sandbox import JsonValue
 from midspan.scripting import recordcalls_plans as plans
@@ -18,7 +18,7 @@ from midspan.scripting.display import display_texts, journal_text, stored_text
 from midspan.scripting.mentioned import Mentioned
 from midspan.scripting.recordcalls_groups import GroupCalls
 from midspan.scripting.recordcalls_rows import RowCalls
-from midspan.scripting.recordcalls_tables import describe, describe_function
+from midspan.scripting.recordcalls_tables import describe, described
 from midspan.scripting.recordcalls_writes import WriteCalls
 from midspan.scripting.storable import with_storable
 from midspan.scripting.template import Copy, FieldValue, fields_set
@@ -67,7 +67,7 @@ class RecordCalls:
     def describe_function(self, table: str, text: str) -> JsonValue:
         """Return the description of a function of a table's fields; raises as its reader does."""
         with self._lend(False, False) as transaction:
-            return describe_function(transaction.dictionary, table, text)
+            return described(plans.function(transaction, table, text))
 
     def journal(self, table: str, sys_id: str, name: str, count: int, secure: bool) -> str:
         """Return journal entries as text, newest first."""
@@ -161,7 +161,7 @@ class RecordCalls:
         with self._lend(False, True) as transaction:
             access = transaction.access
             if is_function(name):
-                path = function_path(transaction.dictionary, table, name)
+                path = plans.function(transaction, table, name)
                 return operation == "read" and bool(access.path(path))
             if sys_id and operation != "create":
                 record = transaction.load(table, (sys_id,)).get(sys_id)

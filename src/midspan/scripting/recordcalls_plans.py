@@ -9,6 +9,7 @@ import msgspec
 
 from midspan.kernel.errors import LimitExceeded
 from midspan.query import Query, ReadOptions, ReadPlan, Unknown, plan_read
+from midspan.query.functions import Computed, function_path
 from midspan.records import HIDDEN, PROPERTIES, RecordTransaction
 from midspan.sandbox import JsonValue
 from midspan.scripting.criteria import Criteria, read_query
@@ -56,6 +57,16 @@ def plan(
     found = plan_read(dictionary, criteria.table, narrowed(transaction, criteria), options)
     warn(criteria.table, found.warnings)
     return transaction.restrict(found)
+
+
+def function(transaction: RecordTransaction, table: str, text: str) -> Computed:
+    """Return a function of a table's fields at the time of the transaction.
+
+    Raises:
+        InvalidQuery, InvalidField: it cannot be used; says what was expected.
+    """
+    now = transaction.values("gs.nowDateTime()")
+    return function_path(transaction.dictionary, table, text, now)
 
 
 def warn(table: str, warnings: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from midspan.kernel.errors import AccessDenied, InvalidRequest, LimitExceeded
 from midspan.query import Condition, Operator, ReadPlan, Test
-from midspan.query.functions import function_path, is_function
+from midspan.query.functions import is_function
 from midspan.records import RecordTransaction
 from midspan.sandbox import JsonValue
 from midspan.scripting import recordcalls_plans as plans
@@ -234,7 +234,7 @@ class RowCalls:
         condition: Condition = Test(path, Operator.IN, tuple(ids))
         readable = frozenset(known.readable)
         columns = tuple(
-            function_path(dictionary, table, name)
+            plans.function(transaction, table, name)
             if is_function(name)
             else dictionary.path(table, name)
             for name in wanted

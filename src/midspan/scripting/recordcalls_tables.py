@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 from msgspec import Struct
 
 from midspan.dictionary import Dictionary, Field, Storage, Table
-from midspan.query.functions import function_path
+from midspan.query.functions import Computed
 from midspan.sandbox import JsonValue
 
 HASHED = "password"
@@ -68,13 +68,9 @@ def describe(dictionary: Dictionary, table: str) -> JsonValue:
     return known[table]
 
 
-def describe_function(dictionary: Dictionary, table: str, text: str) -> JsonValue:
-    """Return the description of a function of fields, as that of a field that nobody sets.
-
-    Raises:
-        InvalidQuery, InvalidField: it cannot be used; says what was expected.
-    """
-    return {**_field(function_path(dictionary, table, text).field), "computed": True}
+def described(function: Computed) -> JsonValue:
+    """Return the description of a function of fields, as that of a field that nobody sets."""
+    return {**_field(function.field), "computed": True}
 
 
 def _description(dictionary: Dictionary, table: Table) -> JsonValue:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from midspan.formats.dates import zone_of
 from midspan.kernel.errors import InvalidDefinition, InvalidValue
+from midspan.query.functions import PREFIX as FUNCTION
 from midspan.security.actor import Actor
 from midspan.security.calls import Call, parse_call
 from midspan.security.datecalls import FUNCTIONS, local_text_of, moment_of, moment_text
@@ -55,7 +56,7 @@ def asks_the_time(condition: str, options: Mapping[str, str] = _NO_OPTIONS) -> b
     >>> asks_the_time(f"opened_atDYNAMIC{'a' * 32}", {"a" * 32: "gs.now()"})
     True
     """
-    if "RELATIVE" in condition:
+    if "RELATIVE" in condition or (FUNCTION in condition and "now" in condition.lower()):
         return True
     for sys_id in _OPTION.findall(condition):
         condition += f"^{PREFIX}{options.get(sys_id, 'gs.getUserID()')}"

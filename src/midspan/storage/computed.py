@@ -108,6 +108,28 @@ def _extreme(path: Computed, dialect: Dialect, arguments: Sequence[Argument]) ->
     )
 
 
+def _compared(path: Computed, dialect: Dialect, arguments: Sequence[Argument]) -> str:
+    (sign, _), (kind, _), *values = zip(path.arguments, arguments, strict=True)
+    if not isinstance(sign, Constant) or not isinstance(kind, Constant):
+        raise TypeError(f"{path.name} is not as function_path makes it")
+    field = Field(name="value", label="", type=kind.text)
+    texts = field.storage is Storage.TEXT
+    first, second = (
+        dialect.comparable(_text(dialect, one), field)
+        if texts
+        else (_number(one) if field.storage is Storage.DECIMAL else one[0])
+        for _, one in values
+    )
+    return f"({first} {sign.text} {second})"
+
+
+def _connected(word: str) -> _Maker:
+    def make(path: Computed, dialect: Dialect, arguments: Sequence[Argument]) -> str:
+        return f"({word.join(sql for sql, _ in arguments)})"
+
+    return make
+
+
 def _distance(path: Computed, dialect: Dialect, arguments: Sequence[Argument]) -> str:
     first, second = (f"EXTRACT(EPOCH FROM CAST({sql} AS timestamp))" for sql, _ in arguments)
     seconds = f"CAST({first} - {second} AS bigint)"
@@ -154,6 +176,9 @@ _POSTGRES: dict[str, _Maker] = {
     "subtract": _joined(" - "),
     "multiply": _joined(" * "),
     "divide": _divided,
+    "compare": _compared,
+    "and": _connected(" AND "),
+    "or": _connected(" OR "),
     "concat": _concatenated,
     "coalesce": _first,
     "greatest": _extreme,

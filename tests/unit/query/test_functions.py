@@ -6,7 +6,17 @@ import pytest
 
 from midspan.dictionary import Dictionary, FieldSpec, TableSpec
 from midspan.kernel.errors import InvalidField, InvalidQuery, MidspanError
-from midspan.query import Query, ReadOptions, Unknown, parse, plan_read
+from midspan.query import (
+    Operator,
+    Query,
+    ReadOptions,
+    Term,
+    Unknown,
+    asks_who_or_when,
+    parse,
+    plan_read,
+)
+from midspan.query.computed import value_of
 from midspan.query.functions import (
     DEEPEST,
     LONGEST_FUNCTION,
@@ -37,7 +47,9 @@ DICTIONARY = Dictionary.build(
     ("written", "message", "hint"),
     [
         ("lenght(name)", "There is no function lenght", "Did you mean 'length'?"),
-        ("now()", "There is no function now", "There are add, coalesce, concat, datediff,"),
+        ("exp()", "There is no function exp", "There are add, and, co"),
+        ("length(now())", "The present is not known here", "Leave out now()."),
+        ("compare(size,'like',3)", "compare got size (integer), the constant", "Expected compare("),
         ("length(nmae)", "Table thing has no field nmae", "Did you mean 'name'?"),
         ("length(name,size)", "length got 2 arguments", "Expected length(field)."),
         ("length(key)", "key (password2) cannot stand in a function", ""),
@@ -112,3 +124,11 @@ def test_a_function_has_no_past_and_no_text_ends_inside_it() -> None:
     assert parse("ORDERBYglidefunction:length(name)x") == Query(
         invalid=("ORDERBYglidefunction:length(name)x",)
     )
+
+
+def test_the_present_is_that_of_whoever_asks() -> None:
+    term = Term("glidefunction:datediff(now(),begun)", Operator.GREATER, "1970-01-02 00:00:00")
+    assert asks_who_or_when(term)
+    assert not asks_who_or_when(Term("glidefunction:length(name)", Operator.GREATER, "3"))
+    path = function_path(DICTIONARY, "thing", term.field, "2026-01-31 08:00:00")
+    assert value_of(path, lambda leaf: "2026-01-30 07:00:00") == "1970-01-02 01:00:00"

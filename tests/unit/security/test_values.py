@@ -164,3 +164,9 @@ def test_a_property_or_what_stands_in_for_it(call: str, value: str | None) -> No
     known = {"x.open": "yes", "x.empty": ""}
     assert SessionValues(ZOE, NOW, properties=known.get)(call) == value
     assert SessionValues(ZOE, NOW)(call) is None, "conditions of the instance know none"
+
+
+def test_a_function_of_the_present_asks_the_time() -> None:
+    asked = "glidefunction:datediff(now(),opened_at)>1970-01-02 00:00:00"
+    assert dynamic.asks_the_time(asked)
+    assert not dynamic.asks_the_time("glidefunction:length(name)>3")

@@ -21,6 +21,10 @@ class GlideDBFunctionBuilder {
     else this.#part(text);
   }
 
+  andFunc() { return this.#begin('and'); }
+  orFunc() { return this.#begin('or'); }
+  compare() { return this.#begin('compare'); }
+  now() { return this.#part('now()'); }
   add() { return this.#begin('add'); }
   coalesce() { return this.#begin('coalesce'); }
   concat() { return this.#begin('concat'); }
