@@ -21,6 +21,8 @@ from midspan.query.comparison import NUMERIC, is_exact
 PREFIX = "glidefunction:"
 LONGEST_FUNCTION = 1_000
 """Characters of a function as written."""
+LONGEST_FIELD = 1_000_000
+"""Characters that a field may hold whose values are put together; a payload may hold more."""
 MOST_PARTS = 40
 """Fields, constants and functions in one."""
 DEEPEST = 5
@@ -212,8 +214,9 @@ class _Typing:
         if isinstance(argument, _Call):
             return self._present() if argument == _NOW else self.path(argument)
         path = self._dictionary.path(self._table, argument)
-        if path.field.storage is Storage.NONE or path.field.kind.secret:
-            raise InvalidQuery(f"{argument} ({path.field.type}) cannot stand in a function")
+        field = path.field
+        if field.storage is Storage.NONE or field.kind.secret or field.max_length > LONGEST_FIELD:
+            raise InvalidQuery(f"{argument} ({field.type}) cannot stand in a function")
         return path
 
     def _present(self) -> Constant:

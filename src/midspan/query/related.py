@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 MOST_RELATED = 20
 """Conditions on related rows in one query, those inside each other counted; each one is a
 statement within the statement."""
+MOST_FUNCTIONS = 50
+"""Functions of fields in one query; in SQL one may be a hundred times as long as it is written."""
 _COMPARE: dict[Operator, Callable[[int, int], bool]] = {
     Operator.EQUALS: python.eq,
     Operator.DIFFERS: python.ne,
@@ -51,15 +53,26 @@ OPPOSITE = {
 
 
 class Budget:
-    """How many conditions on related rows one query still may have."""
+    """How many conditions on related rows, and functions of fields, one query still may have."""
 
     def __init__(self) -> None:
         self.left = MOST_RELATED
+        self.functions = MOST_FUNCTIONS
 
     def take(self) -> bool:
         """Use one up; False when there was none left."""
         self.left -= 1
         return self.left >= 0
+
+    def take_function(self) -> None:
+        """Use up a function.
+
+        Raises:
+            InvalidQuery: there was none left.
+        """
+        self.functions -= 1
+        if self.functions < 0:
+            raise InvalidQuery(f"More than {MOST_FUNCTIONS} functions of fields")
 
     def exhaust(self) -> None:
         """Count as asked for too many."""
@@ -68,7 +81,7 @@ class Budget:
     @property
     def exceeded(self) -> bool:
         """Tell whether the query asked for too many; it then finds nothing."""
-        return self.left < 0
+        return self.left < 0 or self.functions < 0
 
 
 def holds(operator: Operator, found: int, count: int) -> bool:

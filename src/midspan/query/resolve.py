@@ -133,6 +133,7 @@ class Resolver:
 
     def _function(self, name: str, use: str) -> FieldPath | None:
         try:
+            self._budget.take_function()
             return function_path(self.dictionary, self.table, name, self._present())
         except MidspanError as error:
             if self.unknown is Unknown.REFUSE:

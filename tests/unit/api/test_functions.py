@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from midspan.records import insert
+from midspan.records import RIGHTS, insert
+from midspan.sandbox import Script
+from midspan.scripting import PerWrite
 from midspan.security import SYSTEM
 
 from .conftest import PASSWORD, Site
@@ -23,10 +25,12 @@ def filled(site: Site) -> Site:
         transaction.apply(insert("sys_user", reader, sys_id=READER))
         transaction.apply(insert("sys_user_has_role", {"user": READER, "role": ITIL}))
         for text in ("abc", "abcd", "abcd"):
-            values = {"short_description": text, "category": "counted"}
+            values = {"short_description": text, "category": "counted", "close_notes": text}
             transaction.apply(insert("incident", values))
+        hidden = {"short_description": "hidden", "category": "hidden", "close_notes": "hidden"}
+        transaction.apply(insert("incident", hidden))
         rule = {"name": "incident.close_notes", "operation": "read", "type": "record"}
-        transaction.apply(insert("sys_security_acl", {**rule, "condition": "priority=99"}))
+        transaction.apply(insert("sys_security_acl", {**rule, "condition": "category=counted"}))
     return site
 
 
@@ -83,3 +87,16 @@ def test_an_unknown_function_is_left_out_and_said_or_refused_in_strict_mode(fill
     )  # fmt: skip
     assert strict.status_code == 400
     assert "Did you mean 'length'?" in strict.json()["error"]["detail"]
+
+
+def test_where_a_field_is_shown_row_by_row_its_functions_are(filled: Site) -> None:
+    text = """
+    var f = "glidefunction:concat(number,close_notes)", out = {};
+    var gr = new GlideRecordSecure('incident');
+    gr.addFunction(f); gr.addQuery('category', 'IN', 'counted,hidden'); gr.query();
+    while (gr.next()) out[gr.short_description] = gr.getValue(f) === null;
+    out"""
+    instance = filled.instance
+    actor = instance.identities.actor(READER, instance.holder.current().part(RIGHTS))
+    found = instance.scripts.run(Script("rows", text), unit=PerWrite(instance.records, actor))
+    assert found == {"abc": False, "abcd": False, "hidden": True}

@@ -7,9 +7,11 @@ import pytest
 from midspan.dictionary import Dictionary, FieldSpec, TableSpec
 from midspan.kernel.errors import InvalidField, InvalidQuery, MidspanError
 from midspan.query import (
+    NEVER,
     Operator,
     Query,
     ReadOptions,
+    ReadPlan,
     Term,
     Unknown,
     asks_who_or_when,
@@ -25,6 +27,7 @@ from midspan.query.functions import (
     function_path,
     leaves,
 )
+from midspan.query.related import MOST_FUNCTIONS
 
 DICTIONARY = Dictionary.build(
     [
@@ -34,6 +37,7 @@ DICTIONARY = Dictionary.build(
                 FieldSpec(name="name", max_length=100),
                 FieldSpec(name="size", type="integer"),
                 FieldSpec(name="key", type="password2"),
+                FieldSpec(name="load", type="payload"),
                 FieldSpec(name="begun", type="glide_date_time"),
                 FieldSpec(name="taken", type="glide_duration"),
                 FieldSpec(name="parent", type="reference", reference="thing"),
@@ -53,6 +57,7 @@ DICTIONARY = Dictionary.build(
         ("length(nmae)", "Table thing has no field nmae", "Did you mean 'name'?"),
         ("length(name,size)", "length got 2 arguments", "Expected length(field)."),
         ("length(key)", "key (password2) cannot stand in a function", ""),
+        ("length(load)", "load (payload) cannot stand in a function", ""),
         ("add(size,'two')", "add got size (integer), the constant 'two'", "Expected add(number"),
         ("datediff(begun,taken)", "datediff got begun (glide_date_time), taken", "Expected dated"),
         ("greatest(size,name)", "greatest got size (integer), name (string)", "Expected greatest"),
@@ -132,3 +137,14 @@ def test_the_present_is_that_of_whoever_asks() -> None:
     assert not asks_who_or_when(Term("glidefunction:length(name)", Operator.GREATER, "3"))
     path = function_path(DICTIONARY, "thing", term.field, "2026-01-31 08:00:00")
     assert value_of(path, lambda leaf: "2026-01-30 07:00:00") == "1970-01-02 01:00:00"
+
+
+def test_a_query_has_so_many_functions_and_finds_nothing_with_more() -> None:
+    def planned(count: int) -> ReadPlan:
+        text = "^".join(["glidefunction:length(name)>3"] * count)
+        return plan_read(DICTIONARY, "thing", parse(text))
+
+    assert planned(MOST_FUNCTIONS).condition != NEVER
+    plan = planned(MOST_FUNCTIONS + 1)
+    assert plan.condition == NEVER
+    assert plan.warnings == ("Condition left out: More than 50 functions of fields",)
