@@ -126,6 +126,8 @@ class Draft:
             return self.settled
         stored = self.before.values if self.before else {}
         values = self.values
+        if not stored:
+            return {name: ("", new) for name, new in values.items() if new}
         if len(values) == len(stored) and all(map(eq, values, stored)):  # mostly, and faster
             differ = compress(values, map(ne, values.values(), stored.values()))
             return {name: (stored[name], values[name]) for name in differ}

@@ -226,8 +226,9 @@ class Writer:
         draft = Draft(table, change, None)
         blank = transaction.snapshot.derive(blank_row, table.name)
         draft.values.update(blank.values)
+        values = transaction.values if blank.computed else None
         for name, expression in blank.computed:
-            draft.set(name, transaction.values(expression) or "")
+            draft.set(name, (values and values(expression)) or "")
         given = change.sys_id or change.values.get("sys_id")
         draft.values["sys_id"] = given or self._store.ids.sys_id()
         if table.hierarchy:

@@ -114,8 +114,24 @@ class Phase:
         if rule.scripted and self._scripts is None:
             return []
         found = self.left
-        if rule.roles or rule.condition != ALWAYS:
-            found = [at for at in found if self._applies(rule, self.drafts[at])]
+        if not rule.roles and rule.condition == ALWAYS:
+            return found
+        if rule.reads is None or len(found) == 1:
+            return [at for at in found if self._applies(rule, self.drafts[at])]
+        return self._alike(rule, rule.reads, found)
+
+    def _alike(self, rule: Rule, names: tuple[str, ...], places: list[int]) -> list[int]:
+        """Ask once for all drafts whose fields are and were the same, as many of a page are."""
+        known: dict[tuple[str, ...], bool] = {}
+        found: list[int] = []
+        for at in places:
+            draft = self.drafts[at]
+            key = (*map(draft.get, names), *map(draft.old, names))
+            applies = known.get(key)
+            if applies is None:
+                applies = known[key] = self._applies(rule, draft)
+            if applies:
+                found.append(at)
         return found
 
     def ask(self, rule: Rule, places: Iterable[int]) -> list[int]:

@@ -96,6 +96,8 @@ class Rule(Struct, frozen=True, kw_only=True):
     """The resolved condition; None where it depends on who does it and when."""
     awaited: frozenset[str] | None = None
     """Fields of which one has to change for the condition to hold; None where none has to."""
+    reads: tuple[str, ...] | None = None
+    """The fields that decide whether the condition holds; None where others' rows or time do."""
     roles: str = ""
     settings: tuple[Setting, ...] = ()
     abort: bool = False
@@ -238,6 +240,7 @@ def _compile(dictionary: Dictionary, values: Mapping[str, str]) -> Rule | None:
         query=query,
         condition=None if _is_dynamic(query.condition) else condition,
         awaited=None if _is_dynamic(query.condition) else awaited_changes(condition),
+        reads=None if _is_dynamic(query.condition) else _read_by(condition),
         roles=values.get("role_conditions", ""),
         settings=settings,
         abort=abort,
@@ -286,6 +289,13 @@ def _is_dynamic(condition: Condition) -> bool:
             return _is_dynamic(condition.query.condition)
         case _:
             return False
+
+
+def _read_by(condition: Condition) -> tuple[str, ...] | None:
+    """Return the fields of the record itself that a condition looks at, if it looks at no more."""
+    if _walks(condition):
+        return None
+    return tuple(dict.fromkeys(path.name for path in paths_of(condition)))
 
 
 def _walks(condition: Condition) -> bool:

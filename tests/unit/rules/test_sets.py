@@ -11,6 +11,7 @@ from midspan.dictionary import Table
 from midspan.instance import Instance
 from midspan.query import Query
 from midspan.records import (
+    Applied,
     Change,
     Draft,
     Operation,
@@ -21,6 +22,8 @@ from midspan.records import (
     update,
 )
 from midspan.security import SYSTEM
+
+from .worlds import rules, write
 
 ROUNDS = itertools.count(1)
 STATES = st.sampled_from(["", "1", "2", "6", "7", "8"])
@@ -170,3 +173,25 @@ def test_users_are_imported_as_a_set_and_named(instance: Instance) -> None:
     finally:
         instance.records.hooks.remove(hook)
     assert hook.drafts == 1200
+
+
+def test_records_of_a_set_are_told_apart_by_what_they_were(instance: Instance) -> None:
+    """Those that are alike now are asked about once only if they were alike before, too."""
+    rule = {
+        "name": "From two",
+        "advanced": "false",
+        "action_insert": "false",
+        "filter_condition": "stateCHANGESFROM2^category=network",
+        "template": "close_notes=from two^EQ",
+    }
+    given = (("2", "network"), ("1", "network"), ("2", "network"), ("2", "software"))
+    ids = [
+        write(instance, insert("incident", {"state": state, "category": category})).sys_id
+        for state, category in given
+    ]
+    with rules(instance, rule), instance.records.write(SYSTEM, enforce=False) as transaction:
+        changed = transaction.apply_all([update("incident", one, {"state": "3"}) for one in ids])
+        assert all(isinstance(one, Applied) and one.written for one in changed)
+        found = transaction.load("incident", ids)
+    notes = [found[one].get("close_notes") for one in ids]
+    assert notes == ["from two", "", "from two", ""]
