@@ -19,15 +19,12 @@ from midspan.jobs import Job, JobQueue
 from midspan.kernel.errors import InvalidDefinition
 from midspan.kernel.ids import derived_id
 from midspan.query import (
-    And,
     Condition,
-    Or,
     ReadOptions,
-    Related,
-    Test,
     Unknown,
     evaluate,
     parse,
+    paths_of,
     plan_read,
 )
 from midspan.query import resolve_query as resolve
@@ -269,7 +266,7 @@ def _marks(
     That are the values, taken together, of the fields that the condition names; without a
     condition each changed field counts by itself, the system's own aside.
     """
-    named = sorted(set(_fields(condition)))
+    named = sorted({path.steps[0].name for path in paths_of(condition)})
     groups = [named] if named else [[n] for n in event.changes if not n.startswith("sys_")]
 
     def marks(values: Mapping[str, str]) -> list[str]:
@@ -278,14 +275,3 @@ def _marks(
 
     changed = event.operation is Operation.UPDATE
     return _Marks(marks(before) if changed else [], marks(after))
-
-
-def _fields(condition: Condition) -> Iterator[str]:
-    match condition:
-        case And() | Or():
-            for part in condition.parts:
-                yield from _fields(part)
-        case Test():
-            yield condition.path.steps[0].name
-        case Related():
-            yield condition.own.steps[0].name

@@ -25,6 +25,7 @@ from midspan.query import (
     evaluate,
     paths_of,
 )
+from midspan.query.computed import value_of
 from midspan.security.access import Access
 from midspan.security.accessrule import AccessRule
 from midspan.security.attachment import ATTACHMENT
@@ -87,6 +88,10 @@ class OneRow(Struct, frozen=True):
 
     get: Getter
     count: Counter | None = None
+
+    def value(self, path: FieldPath) -> str:
+        """Return the record's value at a path, or what a function of its values yields."""
+        return value_of(path, self.get)
 
     def holds(self, condition: Condition) -> bool:
         """Tell whether the record meets a condition."""
@@ -282,9 +287,9 @@ def _outcome(condition: Condition, row: OneRow | None) -> str:
 def _tests(condition: Condition, row: OneRow) -> Iterator[TestSeen]:
     match condition:
         case Test():
-            yield TestSeen(str(condition), row.get(condition.path), row.holds(condition))
+            yield TestSeen(str(condition), row.value(condition.path), row.holds(condition))
         case Related():
-            yield TestSeen(str(condition), row.get(condition.own), row.holds(condition))
+            yield TestSeen(str(condition), row.value(condition.own), row.holds(condition))
         case And() | Or():
             for part in condition.parts:
                 yield from _tests(part, row)

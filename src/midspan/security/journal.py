@@ -26,6 +26,7 @@ from midspan.query import (
     Unread,
     both,
 )
+from midspan.query.functions import Computed, Constant
 
 JOURNAL = "sys_journal_field"
 
@@ -108,4 +109,10 @@ def behind(condition: Condition, reference: Field) -> Condition:
 
 def _longer(path: FieldPath, reference: Field) -> FieldPath:
     name = f"{reference.name}.{path.name}"
+    if isinstance(path, Computed):
+        arguments = tuple(
+            part if isinstance(part, Constant) else _longer(part, reference)
+            for part in path.arguments
+        )
+        return structs.replace(path, name=name, tables=(reference.table,), arguments=arguments)
     return FieldPath(name, (reference, *path.steps), (reference.table, *path.tables))

@@ -89,6 +89,7 @@ def described(*values: str) -> list[dict[str, str]]:
 UPDATED = {"when": "updated", "condition": ""}
 ON_APPROVAL = {"when": "updated", "condition": APPROVED}
 BY_TEXT = {"when": "updated", "condition": "short_descriptionSTARTSWITHa"}
+BY_LENGTH = {"when": "updated", "condition": "glidefunction:length(short_description)<3"}
 
 
 @pytest.mark.parametrize(
@@ -112,6 +113,7 @@ BY_TEXT = {"when": "updated", "condition": "short_descriptionSTARTSWITHa"}
             [1, 1, 0, 1],
         ),
         (BY_TEXT, "for_each_unique_change", described("a", "b", "ab", "a"), [1, 0, 1, 0]),
+        (BY_LENGTH, "for_each_unique_change", described("a", "b", "long", "a"), [1, 1, 0, 0]),
         (
             BY_TEXT,
             "for_each_unique_change",

@@ -98,6 +98,17 @@ def test_the_values_that_failed_are_shown() -> None:
     ]
 
 
+def test_of_a_function_what_it_yields_is_shown() -> None:
+    asked = "glidefunction:concat(owner,'!')=ann!"
+    rule = AccessRule(name="task", operation="read", condition=asked, sys_id="1")
+    access = Access(
+        Actor(sys_id="a" * 32, user_name="ann"), DICTIONARY, AccessControls([rule]), NOW
+    )
+    assert [path.name for path in paths_for(access, "incident", "read")] == ["owner"]
+    (seen,) = explain(access, "incident", "read", row=OneRow(lambda path: "bo")).steps[0].rules
+    assert [(test.test, test.value, test.holds) for test in seen.tests] == [(asked, "bo!", False)]
+
+
 def test_roles_wildcards_and_empty_rules_are_told_apart() -> None:
     rules = [
         AccessRule(name="*", operation="read", roles=frozenset({"boss"}), sys_id="1"),

@@ -96,6 +96,20 @@ def test_the_record_decides(instance: Instance, restricted: None) -> None:
     assert said(instance, ann, f"element_id={OPEN}^ORDERBYDESCvalue") == ["said 111"]
 
 
+def test_a_function_decides_by_the_record_behind_the_entry(
+    instance: Instance, restricted: None
+) -> None:
+    """That a rule asks a function of fields: it is one of the record's fields there, too."""
+    asked = {"condition": "glidefunction:concat(length(short_description),short_description)=3111"}
+    with instance.records.write(SYSTEM, enforce=False) as records:
+        records.apply(update("sys_security_acl", derived_id("test", "incident"), asked))
+    ann = user(instance, "ann", ITIL)
+    assert said(instance, ann, "name=incident") == ["said 111"]
+    with instance.records.read(ann) as records:
+        files = plan_read(records.dictionary, "sys_attachment", parse(""), ReadOptions())
+        assert records.run(records.restrict(files)) == []
+
+
 def test_a_single_entry_is_no_way_around(instance: Instance, restricted: None) -> None:
     with instance.records.read(SYSTEM, enforce=False) as records:
         entries = {row.get("value"): row.sys_id for row in records.find("sys_journal_field", "")}
