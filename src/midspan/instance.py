@@ -296,18 +296,22 @@ class Instance:
         """
         from midspan.api import create_app
         from midspan.api.scripted import ScriptedRest
+        from midspan.api.scriptlane import Turns
         from midspan.api.scriptrun import ScriptRoutes
         from midspan.api.servlets import Servlets
         from midspan.api.soap.scripted import ScriptedSoap
 
-        scripted = ScriptedRest(self.scripts, threads=self.settings.script_workers)
+        threads = self.settings.script_workers
+        turns = Turns(self.clock, threads // 2)
+        scripted = ScriptedRest(self.scripts, threads=threads, turns=turns)
         background = ScriptRoutes(self.scripts)
-        soap = ScriptedSoap(self.scripts, threads=self.settings.script_workers)
-        servlets = Servlets(self.scripts, threads=self.settings.script_workers)
+        soap = ScriptedSoap(self.scripts, threads=threads, turns=turns)
+        servlets = Servlets(self.scripts, threads=threads, turns=turns)
         self._closers += (scripted.close, background.close, soap.close, servlets.close)
-        parts = self.api_parts(secure=secure)
+        parts = replace(self.api_parts(secure=secure), scripted_soap=soap, servlets=servlets)
+        parts = replace(parts, script_turns=turns)
         more = (*parts.extra_routes, background.route, servlets.route, scripted.route)
-        app = create_app(replace(parts, extra_routes=more, scripted_soap=soap, servlets=servlets))
+        app = create_app(replace(parts, extra_routes=more))
         scripted.attach(app.router)
         return app
 

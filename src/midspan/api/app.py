@@ -236,6 +236,8 @@ class Application:
             raise
         exchange.route = found.route
         exchange.take(arguments=found.arguments)
+        if self.parts.script_turns is not None and not _is_async(found.route):
+            self.parts.script_turns.note_plain()
         if found.route.cut_off or found.route.stream_body:
             exchange.go()
         if found.route.at_once and exchange.request.sent_method == "GET":
@@ -406,7 +408,7 @@ def _kind_of_write(request: Request) -> Hashable:
 
 
 def _is_async(route: Route) -> bool:
-    return inspect.iscoroutinefunction(route.handler)
+    return _is_coroutine(route.handler)
 
 
 def _target(request: Request) -> str:
@@ -414,6 +416,7 @@ def _target(request: Request) -> str:
     return f"{request.path}?{query}" if query else request.path
 
 
+_is_coroutine = lru_cache(maxsize=1024)(inspect.iscoroutinefunction)
 _wire_name = lru_cache(maxsize=256)(lambda name: name.lower().encode())
 
 

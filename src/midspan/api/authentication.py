@@ -120,13 +120,16 @@ class Authenticator:
 
         Nobody is refused here: whoever is not surely admitted is left to ``admit``.
         """
-        if not isinstance(access, SignedIn) or request.parameter("sysparm_tiny"):
+        if isinstance(access, Public) or request.parameter("sysparm_tiny"):
             return None  # a short address has to be looked up
-        for scheme in self._others:
-            if scheme.claims(request):  # and may have to wait
-                return None
-        identity = self._basic.remembered(request)
-        return request.replace(identity=identity) if identity else None
+        identity = proved()
+        if identity is None:
+            if any(scheme.claims(request) for scheme in self._others):
+                return None  # it may have to wait
+            identity = self._basic.remembered(request)
+        if identity is None or not _is_wanted(identity, access):
+            return None
+        return request.replace(identity=identity)
 
     def admit(self, request: Request, access: Access) -> Request:
         """Return the request with its identity.
@@ -143,10 +146,14 @@ class Authenticator:
         match access:
             case SignedIn() | Role() if identity is NOBODY:
                 raise NotAuthenticated("User Not Authenticated")
-            case Role() if not identity.actor.has_role(access.name):
+            case Role() if not _is_wanted(identity, access):
                 raise NotAuthorized("User Not Authorized", detail="Failed API level ACL Validation")
             case SignedIn() | Role() | HandlerDecides():
                 return request.replace(identity=identity)
+
+
+def _is_wanted(identity: Identity, access: Access) -> bool:
+    return not isinstance(access, Role) or identity.actor.has_role(access.name)
 
 
 def check_csrf(request: Request, *, page: bool) -> None:

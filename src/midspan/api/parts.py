@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from midspan.api.forms import DisplayRules
     from midspan.api.request import Identity, Request
     from midspan.api.router import Route
+    from midspan.api.scriptlane import Turns
     from midspan.api.servlets import Servlets
     from midspan.api.soap.scripted import ScriptedSoap
 
@@ -80,6 +81,8 @@ class ApiParts:
     """Runs processors that are scripts; without it they do not answer."""
     display_rules: DisplayRules | None = None
     """Runs display rules before the page of a record is shown; None: there are none."""
+    script_turns: Turns | None = None
+    """What scripts wait for while plain requests come in."""
     door: Door = field(default_factory=Door)
     on_startup: tuple[Callable[[], None], ...] = field(default=())
     on_shutdown: tuple[Callable[[], None], ...] = field(default=())

@@ -15,7 +15,6 @@ from urllib.parse import quote, urlencode
 
 from msgspec import Struct
 
-from midspan.api.app import Lane
 from midspan.api.description import Answer, Description, Each, segment
 from midspan.api.errors import (
     UNREADABLE,
@@ -27,6 +26,7 @@ from midspan.api.errors import (
 from midspan.api.request import NOBODY, Request, form_pairs
 from midspan.api.response import Response
 from midspan.api.router import HandlerDecides, Route, Router
+from midspan.api.scriptlane import ScriptLane, Turns
 from midspan.formats import lenient_json, xml
 from midspan.kernel.errors import MidspanError, NotAuthenticated, NotAuthorized
 from midspan.sandbox import Limits, SandboxUnavailable, ScriptError, ScriptMemoryExceeded
@@ -80,7 +80,8 @@ class ScriptedRest:
     """Serves the resources of all Scripted REST services.
 
     ``threads`` scripts run at the same time and ``waiting`` requests may queue for them; more are
-    answered 503. After the application was created its router has to be given to ``attach``, so
+    answered 503. ``turns`` are those that they take with other scripts. After the application was
+    created its router has to be given to ``attach``, so
     that a wrong method on one of the instance's own paths is still told from an unknown path.
     """
 
@@ -90,11 +91,12 @@ class ScriptedRest:
         *,
         threads: int = 2,
         waiting: int = 256,
+        turns: Turns | None = None,
         limits: Limits | None = None,
     ) -> None:
         self._runner = runner
         self._limits = limits
-        self._lane = Lane(threads, waiting)
+        self._lane = ScriptLane(threads, waiting, turns)
         self._router: Router | None = None
         self.route = Route(
             name=ROUTE,

@@ -20,6 +20,7 @@ from midspan.api.request import NOBODY, Request
 from midspan.api.response import Response, json_response
 from midspan.api.router import HandlerDecides, Route
 from midspan.api.scripted import reply_response, scripted_request
+from midspan.api.scriptlane import ScriptLane, Turns
 from midspan.formats import xml
 from midspan.kernel.errors import InvalidValue, NotAuthenticated, NotAuthorized
 from midspan.records import ACCESS
@@ -71,9 +72,16 @@ _CALL = Description(
 class Servlets:
     """What runs such scripts, in threads of their own: a slow one holds up no other request."""
 
-    def __init__(self, runner: ScriptRunner, *, threads: int = 2, waiting: int = 64) -> None:
+    def __init__(
+        self,
+        runner: ScriptRunner,
+        *,
+        threads: int = 2,
+        waiting: int = 64,
+        turns: Turns | None = None,
+    ) -> None:
         self.runner = runner
-        self.lane = Lane(threads, waiting)
+        self.lane = ScriptLane(threads, waiting, turns)
         self.route = Route(
             name="xmlhttp",
             methods=("GET", "POST"),

@@ -14,6 +14,7 @@ from lxml import etree
 from midspan.api.lane import Lane
 from midspan.api.request import Request
 from midspan.api.response import Response
+from midspan.api.scriptlane import ScriptLane, Turns
 from midspan.api.soap.envelope import (
     CONTENT_TYPE,
     SoapFault,
@@ -43,9 +44,16 @@ _log = logging.getLogger("midspan.script")
 class ScriptedSoap:
     """What runs the scripts, in threads of their own: a slow one holds up no other request."""
 
-    def __init__(self, runner: ScriptRunner, *, threads: int = 2, waiting: int = 64) -> None:
+    def __init__(
+        self,
+        runner: ScriptRunner,
+        *,
+        threads: int = 2,
+        waiting: int = 64,
+        turns: Turns | None = None,
+    ) -> None:
         self.runner = runner
-        self.lane = Lane(threads, waiting)
+        self.lane = ScriptLane(threads, waiting, turns)
 
     def close(self) -> None:
         """Finish what runs and stop the threads."""
