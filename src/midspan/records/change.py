@@ -143,13 +143,18 @@ class Draft:
 
 
 class Applied(Struct, frozen=True):
-    """A change that was carried out; ``written`` is False when there was nothing to change."""
+    """A change that was carried out; ``written`` is False when there was nothing to change.
+
+    ``changed`` names the fields whose values an update altered; None for other operations, and
+    where nobody compared.
+    """
 
     table: str
     operation: Operation
     sys_id: str
     written: bool
     values: Mapping[str, str]
+    changed: tuple[str, ...] | None = None
 
 
 class Refused(Struct, frozen=True):

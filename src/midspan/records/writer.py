@@ -175,6 +175,7 @@ class Writer:
             assert isinstance(first, Refused)  # noqa: S101 - nothing else is in it yet
             raise first.error
         written = self._store_drafts(transaction, list(drafts.values()), together=together)
+        is_update = batch[0].operation is Operation.UPDATE
         for position, draft in drafts.items():
             outcome[position] = Applied(
                 table=draft.table.name,
@@ -182,6 +183,7 @@ class Writer:
                 sys_id=draft.sys_id,
                 written=id(draft) in written,
                 values=draft.values,
+                changed=written.get(id(draft), ()) if is_update else None,
             )
         return [outcome[position] for position in range(len(batch))]
 
@@ -356,11 +358,11 @@ class Writer:
 
     def _store_drafts(
         self, transaction: RecordTransaction, drafts: list[Draft], *, together: bool
-    ) -> set[int]:
-        """Write drafts of one table and operation; return the ids of those that changed."""
+    ) -> dict[int, tuple[str, ...]]:
+        """Write drafts of one table and operation; return those that changed, with their fields."""
         written = [draft for draft in drafts if self._stamp_update(transaction, draft)]
         if not written:
-            return set()
+            return {}
         by_class: dict[str, list[Draft]] = {}
         for draft in written:
             draft.settled = draft.changes()
@@ -368,12 +370,13 @@ class Writer:
         for group in by_class.values():
             self._write_rows(transaction, group[0].table, group)
         self._record(transaction, written)
+        changed = {id(draft): tuple(draft.changes()) for draft in written}
         for draft in written:
             draft.settled = None
         transaction.touch(by_class)
         self._follow(transaction, list(by_class.values()))
         self._after(transaction, written, together=together)
-        return {id(draft) for draft in written}
+        return changed
 
     def _follow(self, transaction: RecordTransaction, groups: list[list[Draft]]) -> None:
         for guard in self._store.guards:

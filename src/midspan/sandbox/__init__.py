@@ -20,6 +20,7 @@ from midspan.sandbox.errors import (
     ScriptSyntaxError,
     ScriptTimeout,
 )
+from midspan.sandbox.jsontext import prepared
 from midspan.sandbox.pool import PoolOptions, PoolStats, SandboxPool
 from midspan.sandbox.session import SandboxSession
 from midspan.sandbox.values import Host, JsonValue, Limits, Script
@@ -41,4 +42,5 @@ __all__ = [
     "ScriptMemoryExceeded",
     "ScriptSyntaxError",
     "ScriptTimeout",
+    "prepared",
 ]

@@ -32,6 +32,15 @@ def encode(value: JsonValue) -> bytes:
         raise TypeError(f"not a JSON value: {error}") from error
 
 
+def prepared(value: JsonValue) -> JsonValue:
+    """Return a value that ``encode`` takes as it is; it cannot be looked into.
+
+    Raises:
+        TypeError: as for ``encode``.
+    """
+    return cast(JsonValue, orjson.Fragment(encode(value)))
+
+
 def decode(text: bytes) -> JsonValue:
     """Return the value of JSON ``text``; escaped lone surrogates stay what they are.
 

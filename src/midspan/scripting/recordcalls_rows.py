@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -251,6 +252,8 @@ class RowCalls:
 
 def _fitting(rows: Sequence[Any]) -> int:
     """Return how many of the rows make up a page: one at least, PAGE_SIZE characters or less."""
+    if sum(map(len, filter(None, chain.from_iterable(filter(None, rows))))) <= PAGE_SIZE:
+        return len(rows)
     size = 0
     for position, row in enumerate(rows):
         size += sum(map(len, filter(None, row))) if row else 0

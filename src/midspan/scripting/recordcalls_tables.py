@@ -9,12 +9,12 @@ from msgspec import Struct
 
 from midspan.dictionary import Dictionary, Field, Storage, Table
 from midspan.query.functions import Computed
-from midspan.sandbox import JsonValue
+from midspan.sandbox import JsonValue, prepared
 
 HASHED = "password"
+"""The type of secrets that nobody reads, scripts included: the instance compares them."""
 MASK = "********"
 """Stands for a password that only its check may see."""
-"""The type of secrets that nobody reads, scripts included: the instance compares them."""
 
 
 class Columns(Struct, frozen=True):
@@ -58,13 +58,14 @@ def describe(dictionary: Dictionary, table: str) -> JsonValue:
     """Return the description of a table, remembered for the dictionary; None without such a table.
 
     ``columns`` are those of ``columns_of``, ``fields`` all fields by name, ``ancestors`` the table
-    itself and its parents, ``classes`` the table itself and its descendants.
+    itself and its parents, ``classes`` the table itself and its descendants. It is JSON already:
+    scripts ask for it time and again.
     """
     if table not in dictionary:
         return None
     known = _descriptions.setdefault(dictionary, {})
     if table not in known:
-        known[table] = _description(dictionary, dictionary.table(table))
+        known[table] = prepared(_description(dictionary, dictionary.table(table)))
     return known[table]
 
 
@@ -88,7 +89,8 @@ def _description(dictionary: Dictionary, table: Table) -> JsonValue:
 
 
 def _field(field: Field) -> dict[str, JsonValue]:
-    return {
+    """Return what scripts are told about a field, without what is empty or false."""
+    told: dict[str, JsonValue] = {
         "type": field.type,
         "storage": field.storage.value,
         "label": field.label,
@@ -103,3 +105,4 @@ def _field(field: Field) -> dict[str, JsonValue]:
         "journal": field.kind.journal,
         "choices": [{"value": one.value, "label": one.label} for one in field.choices],
     }
+    return {name: value for name, value in told.items() if value}

@@ -15,7 +15,7 @@ from midspan.records import Applied, Change, ChangeOptions, Operation
 from midspan.sandbox import JsonValue, SandboxUnavailable, ScriptError
 from midspan.scripting import recordcalls_plans as plans
 from midspan.scripting.criteria import Criteria
-from midspan.scripting.recordcalls_tables import columns_of
+from midspan.scripting.recordcalls_tables import Columns, columns_of
 from midspan.scripting.stagedrows import apply_staged, is_staged
 from midspan.scripting.unit import Unit
 
@@ -33,6 +33,8 @@ class Write(Struct, frozen=True, kw_only=True):
     force: bool = False
     sys_id: str = ""
     query: Criteria | None = None
+    whole: bool = False
+    """Whether an update has to answer with all columns, not with what it changed."""
 
     @property
     def options(self) -> ChangeOptions:
@@ -75,7 +77,11 @@ class WriteCalls:
         return self._write(msgspec.convert(raw, Write), Operation.INSERT)
 
     def update(self, raw: Any) -> JsonValue:
-        """Update a record; ``{"missing": true}`` when there is none."""
+        """Update a record; ``{"missing": true}`` when there is none.
+
+        The answer is ``{"changed": {..}}``: what is stored now in the fields that were given and
+        in those that became others.
+        """
         return self._write(msgspec.convert(raw, Write), Operation.UPDATE)
 
     def delete(self, raw: Any) -> JsonValue:
@@ -109,10 +115,7 @@ class WriteCalls:
             raise
         except MidspanError as error:
             return _refused(error)
-        row: list[JsonValue] = [applied.values.get(name) or None for name in columns.names]
-        for place in columns.hidden:
-            row[place] = None
-        return {"row": row}
+        return _outcome(applied, wanted, columns)
 
     def _write_many(self, wanted: Write, operation: Operation) -> JsonValue:
         """Change all matching rows in one transaction; a condition that was dropped refuses all."""
@@ -134,6 +137,18 @@ class WriteCalls:
                 else:
                     _log.warning("not written: %s", result.error.explain())
         return {"count": written}
+
+
+def _outcome(applied: Applied, wanted: Write, columns: Columns) -> JsonValue:
+    if applied.changed is not None and not wanted.whole:
+        hidden = {columns.names[place] for place in columns.hidden}
+        names = {*applied.changed, *wanted.values} - hidden
+        changed: JsonValue = {name: applied.values.get(name) or None for name in names}
+        return {"changed": changed}
+    row: list[JsonValue] = [applied.values.get(name) or None for name in columns.names]
+    for place in columns.hidden:
+        row[place] = None
+    return {"row": row}
 
 
 def _refused(error: MidspanError) -> JsonValue:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeAlias
 
 from midspan.kernel.clock import Clock
@@ -54,6 +55,23 @@ def open_pool(
         options=options,
         operators=True,
     )
+
+
+class _Families:
+    """Host calls by name; a family is made when a name is looked for that those before lack.
+
+    Most scripts make few of the calls, and those of the first families.
+    """
+
+    def __init__(self, *families: Callable[[], Calls]) -> None:
+        self._left = deque(families)
+        self._known: dict[str, Callable[..., Any]] = {}
+
+    def find(self, name: str) -> Callable[..., Any] | None:
+        """Return the call of a name, or None."""
+        while name not in self._known and self._left:
+            self._known |= self._left.popleft()()
+        return self._known.get(name)
 
 
 class ScriptSession:
@@ -153,29 +171,30 @@ class ScriptSession:
             yield transaction
 
     def _answer_call(self, name: str, arguments: list[JsonValue]) -> JsonValue | Script:
-        call = self._calls.get(name) or self._standing.get(name)
+        call = self._calls.get(name) or self._standing.find(name)
         if call is None:
             raise InvalidRequest(f"There is no host call {name!r}")
         value: JsonValue | Script = call(*arguments)
         return value
 
     @cached_property
-    def _standing(self) -> Calls:
-        """The calls of every session; many scripts make none of them."""
-        calls: dict[str, Callable[..., Any]] = {
-            **self._includes.calls(),
-            **RecordCalls(self.unit, self._lend, self._mentioned).calls(),
-            **SystemCalls(self.unit, self._lend, self._place).calls(),
-            **EventCalls(self._lend).calls(),
+    def _standing(self) -> _Families:
+        """The calls of every session."""
+        own: Calls = {
             "script.part": self._load_part,
             "view.open": self._open_view,
             "view.set": self._set_view,
             "view.abort": self._abort_view,
             "rest.open": _nothing,
         }
-        for extension in self._extensions:
-            calls.update(extension(self.unit))
-        return calls
+        return _Families(
+            lambda: own,
+            RecordCalls(self.unit, self._lend, self._mentioned).calls,
+            self._includes.calls,
+            lambda: SystemCalls(self.unit, self._lend, self._place).calls(),
+            lambda: EventCalls(self._lend).calls(),
+            *(partial(extension, self.unit) for extension in self._extensions),
+        )
 
     def _load_part(self, family: str) -> str:
         text = part_text(family)

@@ -22,7 +22,8 @@ function firstOf(value) {
 
 const described = new Map();
 
-// The description of a table, or null when there is none; see TableDescription in host code.
+// The description of a table, or null when there is none; see describe() in host code. Its
+// fields lack what is empty or false.
 function describe(name) {
   let table = described.get(name);
   if (table === undefined) {

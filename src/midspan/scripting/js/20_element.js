@@ -182,14 +182,14 @@ class GlideElement {
     return __host('record.journal', [state.table, idOf(state), this.#name, Number(count), state.secure]);
   }
   setJournalEntry(text) { this.setValue(text); }
-  getChoices() { return javaList(this.#field.choices.map((choice) => choice.value)); }
+  getChoices() { return javaList((this.#field.choices ?? []).map((choice) => choice.value)); }
   getChoiceValue() { return this.getDisplayValue(); }
 
   // The field that decides which choices this one has, or null.
   getDependent() { return part('descriptors').dictionaryEntry(this.#name, this.#field).dependent; }
   getED() { return new (part('descriptors').GlideElementDescriptor)(STATE, this.#name, this.#field); }
   getName() { return this.#name; }
-  getLabel() { return this.#field.label; }
+  getLabel() { return this.#field.label ?? ''; }
   getTableName() { return elementState(this).table; }
   getBaseTableName() { return this.#field.table; }
   getAttribute(name) { return this.getED().getAttribute(name); }

@@ -13,7 +13,7 @@ function newState(tableName, secure) {
     pending: create(null), fresh: false, newId: '', displays: create(null), errors: create(null),
     reads: null, whole: false, narrow: false, width: 0, missed: 0,
     rules: true, systemFields: true, force: false, error: null, aborted: false, ahead: null,
-    references: create(null), aheadRows: create(null), elements: create(null), saved: -1,
+    references: create(null), aheadRows: create(null), elements: create(null), saved: null,
   };
 }
 
@@ -239,7 +239,13 @@ function rowAt(state, position) {
   return state.page[0] ?? null;
 }
 
+// Goes to the row at a position, or to the next that is still there; before the first at -1.
 function moveTo(state, position) {
+  if (position < 0) {
+    state.position = -1;
+    settleOn(state, null);
+    return false;
+  }
   for (let at = position; at < state.count; at++) {
     const row = rowAt(state, at);
     if (row !== null) {

@@ -6,7 +6,7 @@ function changeOf(state) {
   };
 }
 
-// Sends a write; its outcome is {row} or {error}.
+// Sends a write; its outcome is {row}, {changed}, or {error}.
 function write(state, call, change) {
   state.error = null;
   writes++;
@@ -41,17 +41,37 @@ function updateRow(state) {
   if (state.meta === null) return null;
   if (state.row === null || state.fresh) return insertRow(state);
   const id = storedIn(state, 'sys_id');
-  if (isAlone(state)) state.narrow = false; // the outcome has all columns
-  const outcome = write(state, 'record.update', { ...changeOf(state), sys_id: id });
+  // What nobody fetched yet comes with the outcome then.
+  const whole = isAlone(state) && state.index !== state.meta.index;
+  if (whole) state.narrow = false;
+  const outcome = write(state, 'record.update', { ...changeOf(state), sys_id: id, whole });
   if (outcome === null) return null;
   if (outcome.missing) {
     delete state.pending.sys_id;
     state.newId = id;
     return insertRow(state);
   }
-  settleOn(state, outcome.row);
-  showStored(state, outcome.row);
+  if (outcome.row === undefined) settleChanged(state, outcome.changed);
+  else {
+    settleOn(state, outcome.row);
+    showStored(state, outcome.row);
+  }
   return id;
+}
+
+// Goes on with the row as it was written; what nobody fetched yet is not in it.
+function settleChanged(state, changed) {
+  const { index } = state;
+  const row = state.row.slice();
+  const complete = index === state.meta.index;
+  for (const name of Object.keys(changed)) {
+    const place = index[name];
+    if (place !== undefined && (complete || row[place] !== undefined)) row[place] = changed[name];
+  }
+  settleOn(state, row);
+  state.index = index;
+  const at = state.position - state.pageStart;
+  if (state.page[at]) state.page[at] = row;
 }
 
 // Whether the present row is the only one of its page.

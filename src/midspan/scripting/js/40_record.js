@@ -186,7 +186,7 @@ class GlideRecord {
   getLocation() { return this[STATE].position; }
   setLocation(position) { moveTo(this[STATE], Number(position)); }
   saveLocation() { this[STATE].saved = this[STATE].position; }
-  restoreLocation() { if (this[STATE].saved >= 0) moveTo(this[STATE], this[STATE].saved); }
+  restoreLocation() { if (this[STATE].saved !== null) moveTo(this[STATE], this[STATE].saved); }
   getRowNumber() { return this[STATE].position + 1; }
 
   // Writing

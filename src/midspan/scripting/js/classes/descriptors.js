@@ -21,16 +21,16 @@ class GlideElementDescriptor {
   get choice() { return String(this.getChoice()); }
   getChoice() { return this.isChoiceTable() ? (this.#field.mandatory ? 3 : 1) : 0; }
   getChoiceTable() { return this.isChoiceTable() ? this.#field.table : ''; }
-  isChoiceTable() { return this.#field.choices.length > 0; }
+  isChoiceTable() { return this.#field.choices !== undefined; }
 
   getName() { return this.#name; }
   getColumnName() { return this.#name; }
-  getLabel() { return this.#field.label; }
-  getPlural() { return `${this.#field.label}s`; }
+  getLabel() { return this.#field.label ?? ''; }
+  getPlural() { return `${this.getLabel()}s`; }
   getHint() { return ''; }
   getInternalType() { return this.#field.type; }
-  getLength() { return this.#field.max_length; }
-  getSqlLength() { return this.#field.max_length; }
+  getLength() { return this.#field.max_length ?? 0; }
+  getSqlLength() { return this.getLength(); }
   getDefault() { return this.#field.default || null; }
   getReference() { return this.#field.reference || null; }
   getReferenceKey() { return this.#field.reference ? 'sys_id' : null; }
@@ -39,9 +39,9 @@ class GlideElementDescriptor {
   getSchemaTableName() { return this.#field.table; }
   getUniqueID() { return `${this.#field.table}.${this.#name}`; }
 
-  isMandatory() { return this.#field.mandatory; }
-  isReadOnly() { return this.#field.read_only; }
-  isDisplay() { return this.#field.display; }
+  isMandatory() { return this.#field.mandatory === true; }
+  isReadOnly() { return this.#field.read_only === true; }
+  isDisplay() { return this.#field.display === true; }
   isActive() { return true; }
   isVirtual() { return this.#field.storage === 'none'; }
   isInDatabase() { return this.#field.storage !== 'none'; }
@@ -50,10 +50,10 @@ class GlideElementDescriptor {
   isNumber() { return NUMERIC.includes(this.#field.storage); }
   isTrulyNumber() { return this.isNumber(); }
   isString() { return this.#field.storage === 'text' && !this.#field.reference; }
-  isMultiText() { return this.isString() && this.#field.max_length > 255; }
+  isMultiText() { return this.isString() && this.getLength() > 255; }
   isReference() { return Boolean(this.#field.reference) && !this.#field.multiple; }
-  isList() { return this.#field.multiple; }
-  isJournal() { return this.#field.journal; }
+  isList() { return this.#field.multiple === true; }
+  isJournal() { return this.#field.journal === true; }
   isJournalList() { return this.#field.type === 'journal_list'; }
   isDateType() { return DATE_TYPES.includes(this.#field.storage) && !this.isDuration(); }
   isDateOnly() { return this.#field.storage === 'date'; }

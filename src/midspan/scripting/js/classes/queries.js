@@ -51,7 +51,7 @@ function checkValue(table, path, value) {
   if (field.storage === 'boolean' && !['true', 'false', '0', '1'].includes(text)) {
     throw new Error(`Unable to use '${text}' ${place}: expected a boolean`);
   }
-  const allowed = field.choices.map((choice) => choice.value);
+  const allowed = (field.choices ?? []).map((choice) => choice.value);
   if (allowed.length > 0 && field.type === 'choice' && !allowed.includes(text)) {
     throw new Error(`Invalid value '${text}' ${place}. Allowed values: ${allowed.join(', ')}`);
   }
