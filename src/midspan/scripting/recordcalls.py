@@ -38,7 +38,8 @@ class RecordCalls:
         self._unit = unit
         self._lend = lend
         self._rows = RowCalls(unit, lend, mentioned)
-        self._writes = WriteCalls(unit, lend)
+        rows = self._rows
+        self._writes = WriteCalls(unit, lend, lambda table, sys_id: rows.get(table, sys_id, True))
         self._groups = GroupCalls(lend)
 
     def calls(self) -> Mapping[str, Call]:

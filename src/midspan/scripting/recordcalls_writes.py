@@ -56,10 +56,17 @@ class WriteCalls:
     """Answers the calls of a GlideRecord that change records.
 
     ``lend`` gives the transaction for a call: ``lend(write, enforce)`` is a context manager.
+    ``seen`` returns the row of a table and an id as the actor may read it, or None.
     """
 
-    def __init__(self, unit: Unit, lend: Callable[[bool, bool], Any]) -> None:
+    def __init__(
+        self,
+        unit: Unit,
+        lend: Callable[[bool, bool], Any],
+        seen: Callable[[str, str], JsonValue],
+    ) -> None:
         self._lend = lend
+        self._seen = seen
         self._alone = unit.enclosing is None  # each write is a transaction of its own
 
     def calls(self) -> Mapping[str, Callable[..., Any]]:
@@ -80,7 +87,7 @@ class WriteCalls:
         """Update a record; ``{"missing": true}`` when there is none.
 
         The answer is ``{"changed": {..}}``: what is stored now in the fields that were given and
-        in those that became others.
+        in those that became others; or ``{"row": [..]}``, as after an insert.
         """
         return self._write(msgspec.convert(raw, Write), Operation.UPDATE)
 
@@ -115,6 +122,8 @@ class WriteCalls:
             raise
         except MidspanError as error:
             return _refused(error)
+        if wanted.secure:
+            return {"row": self._seen(wanted.table, applied.sys_id) or _unseen(applied, columns)}
         return _outcome(applied, wanted, columns)
 
     def _write_many(self, wanted: Write, operation: Operation) -> JsonValue:
@@ -149,6 +158,11 @@ def _outcome(applied: Applied, wanted: Write, columns: Columns) -> JsonValue:
     for place in columns.hidden:
         row[place] = None
     return {"row": row}
+
+
+def _unseen(applied: Applied, columns: Columns) -> JsonValue:
+    """Return a row that its writer may not read: its id, which he needs, and nothing else."""
+    return [applied.sys_id if name == "sys_id" else None for name in columns.names]
 
 
 def _refused(error: MidspanError) -> JsonValue:

@@ -13,7 +13,7 @@ from midspan.records import delete, insert, update
 from midspan.sandbox import JsonValue, Script
 from midspan.scripting import PerWrite, ScriptRunner
 from midspan.scripting.recordcalls_writes import WriteCalls
-from midspan.security import SYSTEM
+from midspan.security import SYSTEM, Actor
 
 FIRST, SECOND = (f"{number:032x}" for number in (0xED1, 0xED2))
 FIND = (
@@ -140,3 +140,42 @@ def test_the_hash_of_a_password_does_not_come_back(run: Run, answers: list[dict[
     var shown = '' + user.user_password; user.deleteRecord(); shown"""
     assert run(text) == ""
     assert "user_password" not in answers[0]["changed"]
+
+
+def test_a_secure_write_shows_what_may_be_read_and_no_more(
+    instance: Instance, runner: ScriptRunner
+) -> None:
+    ann = Actor(sys_id="a" * 32, user_name="ann", roles=frozenset({"itil"}))
+    rule = {
+        "name": "Secret",
+        "collection": "incident",
+        "when": "before",
+        "action_insert": "true",
+        "action_update": "true",
+        "advanced": "true",
+        "script": "current.category = 'a secret of ' + current.close_notes;",
+    }
+    with instance.records.write(SYSTEM) as transaction:
+        closed = {"name": "incident.category", "operation": "read", "condition": "number=nowhere"}
+        made = [
+            ("sys_script", transaction.apply(insert("sys_script", rule)).sys_id),
+            ("sys_security_acl", transaction.apply(insert("sys_security_acl", closed)).sys_id),
+        ]
+    text = """
+    var gr = new GlideRecordSecure('incident'), out = [];
+    function note(id) {
+      out.push(!!id, '' + gr.category, gr.getValue('category'), '' + gr.close_notes);
+    }
+    gr.initialize(); gr.correlation_id = 'written'; gr.close_notes = 'one'; note(gr.insert());
+    gr.close_notes = 'two'; note(gr.update());
+    gr.get(gr.getUniqueValue()); gr.close_notes = 'three'; note(gr.update());
+    var open = new GlideRecord('incident'); open.get(gr.getUniqueValue());
+    out.concat('' + open.category)"""
+    try:
+        shown = runner.run(Script("s", text), unit=PerWrite(instance.records, ann))
+    finally:
+        with instance.records.write(SYSTEM) as transaction:
+            for table, sys_id in made:
+                transaction.apply(delete(table, sys_id))
+    hidden = [[True, "", None, notes] for notes in ("one", "two", "three")]
+    assert shown == [*hidden[0], *hidden[1], *hidden[2], "a secret of three"]
