@@ -14,7 +14,6 @@ from typing import Any
 
 from midspan.sandbox import JsonValue, SandboxPool, Script
 from midspan.scripting import open_pool
-from midspan.scripting.parts import part_text
 
 from .coverage import held, wanted
 
@@ -65,8 +64,6 @@ PROBE = """
 
 
 def _host(name: str, arguments: list[JsonValue]) -> JsonValue:
-    if name == "script.part":
-        return part_text(str(arguments[0]))
     return []
 
 

@@ -1,11 +1,12 @@
 // The first text of every context: how scripts are run, reported and connected to the host.
 //
-// It is evaluated before the prelude and gets three native functions: `raw(json) -> json` makes a host
+// It is evaluated before the prelude and gets four native functions: `raw(json) -> json` makes a host
 // call and waits, `stop(stack)` tells the worker that the parent wants the run to end,
-// `rewrite(kind, text, line, old)` gives a text the form in which it runs. Neither they nor anything
-// here can be reached from a script. Everything is captured before user code exists, so that a script
+// `rewrite(kind, text, line, old)` gives a text the form in which it runs, `load(name)` puts the value
+// of one of our own texts into `loaded`, or returns the text. Neither they nor anything here can be
+// reached from a script. Everything is captured before user code exists, so that a script
 // which redefines JSON or Promise harms only itself.
-(function (raw, stop, rewrite, rewrites) {
+(function (raw, stop, rewrite, load, rewrites) {
   'use strict';
   const { parse, stringify } = JSON;
   const {
@@ -125,10 +126,22 @@
     for (const name of keys(own)) defineProperty(root, name, { value: own[name] });
   }
 
+  const loaded = { __proto__: null, value: undefined };
+
+  // The value of one of our own texts, which no script wrote.
+  function part(name) {
+    const source = load(name);
+    if (source !== '') return evaluate(source);
+    const made = loaded.value;
+    loaded.value = undefined;
+    return made;
+  }
+
   // What the prelude may do with the engine itself.
   const engine = {
     evaluate: (source) => evaluate(code(source, 'script', 0, false)),
     onNames(listener) { resolve = listener; },
+    part,
   };
 
   let value;
@@ -237,5 +250,5 @@
     return described;
   }
 
-  return { host, engine, run, finish, report };
+  return { host, engine, loaded, run, finish, report };
 })

@@ -198,21 +198,26 @@ class Engine:
         self._address = means.interrupts.install(self._context)
         means.interrupts.reset_stack(self._address)
         self._texts = _Texts(means.rewriter)
-        natives = {"raw": means.call, "stop": means.stop, "rewrite": self._texts.for_script}
+        loader = means.programs.loader(self._context)
+        natives = {
+            "raw": means.call,
+            "stop": means.stop,
+            "rewrite": self._texts.for_script,
+            "load": loader.load,
+        }
         for name, function in natives.items():
             self._context.add_callable(name, function)
         primitives = [self._context.get(name) for name in natives]
-        self._context.eval(
-            "delete globalThis.raw; delete globalThis.stop; delete globalThis.rewrite"
-        )
+        self._context.eval("; ".join(f"delete globalThis.{name}" for name in natives))
         means.interrupts.collect_above(self._address, _NO_SIZE)  # nothing of it is garbage
         bootstrap = means.programs.function(self._context, 0)
         self._context.set("parts", bootstrap(*primitives, means.rewriter.is_active))
-        names = ("host", "engine", "run", "finish", "report")
-        host, engine, self._run, self._finish, self._report = (
+        names = ("host", "engine", "loaded", "run", "finish", "report")
+        host, engine, loaded, self._run, self._finish, self._report = (
             self._context.eval(f"parts.{name}") for name in names
         )
         self._context.eval("delete globalThis.parts")
+        loader.deliver_to(loaded)
         for number in range(1, len(setup.prelude)):
             program = means.programs.function(self._context, number)
             let_others_run()
@@ -277,7 +282,8 @@ def programs(setup: frames.Setup) -> Programs:
     """Return the texts that every context of a worker begins with, ready to be loaded."""
     (first_line, bootstrap), *prelude = setup.prelude
     texts = (_pad(line, f"(function (__host, __engine) {{{text}\n}})") for line, text in prelude)
-    return Programs([_pad(first_line, bootstrap), *texts])
+    parts = {name: _pad(line, text) for line, name, text in setup.parts}
+    return Programs([_pad(first_line, bootstrap), *texts], parts)
 
 
 def _pad(first_line: int, text: str) -> str:

@@ -26,7 +26,8 @@ FRESH, DISCARD, ES5 = 1, 2, 4
 _HEADER = Struct("!cI")
 _RUN = Struct("!BIddQII")
 _USAGE = Struct("!dQ")
-_INIT = Struct("!QIIII")
+_INIT = Struct("!QIIIII")
+_ENTRY = Struct("!II")
 _SMALL = 64 * 1024
 HEADER_SIZE = _HEADER.size
 
@@ -54,7 +55,8 @@ class Usage(NamedTuple):
 class Setup(NamedTuple):
     """What a worker needs to know before its first script.
 
-    ``rewriter`` is the JavaScript that makes operators of scripts, empty for none.
+    ``rewriter`` is the JavaScript that makes operators of scripts, empty for none. ``prelude`` are
+    first lines and texts, ``parts`` names besides.
     """
 
     memory: int
@@ -64,6 +66,7 @@ class Setup(NamedTuple):
     parent: int
     rewriter: str
     prelude: list[tuple[int, str]]
+    parts: list[tuple[int, str, str]]
 
 
 def pieces(tag: bytes, body: bytes) -> tuple[bytes, ...]:
@@ -118,23 +121,29 @@ def unpack_outcome(body: bytes) -> tuple[Usage, bytes]:
 def pack_setup(setup: Setup) -> bytes:
     """Return the body of an INIT message."""
     numbers = (setup.memory, setup.stack, setup.depth, setup.cpu, setup.parent)
-    parts = [_INIT.pack(*numbers)]
-    for first_line, text in [(0, setup.rewriter), *setup.prelude]:
+    packed = [_INIT.pack(*numbers, len(setup.prelude))]
+    texts = [(0, setup.rewriter), *setup.prelude]
+    for line, name, text in setup.parts:
+        texts += [(line, name), (line, text)]
+    for first_line, text in texts:
         raw = text.encode()
-        parts += [Struct("!II").pack(first_line, len(raw)), raw]
-    return b"".join(parts)
+        packed += [_ENTRY.pack(first_line, len(raw)), raw]
+    return b"".join(packed)
 
 
 def unpack_setup(body: bytes) -> Setup:
     """Return the set-up in the body of an INIT message."""
-    entry = Struct("!II")
-    prelude = []
+    texts = []
     at = _INIT.size
     while at < len(body):
-        first_line, length = entry.unpack_from(body, at)
-        at += entry.size
-        prelude.append((first_line, body[at : at + length].decode()))
+        first_line, length = _ENTRY.unpack_from(body, at)
+        at += _ENTRY.size
+        texts.append((first_line, body[at : at + length].decode()))
         at += length
-    memory, stack, depth, cpu, parent = _INIT.unpack_from(body)
-    (_, rewriter), *texts = prelude
-    return Setup(memory, stack, depth, cpu, parent, rewriter, texts)
+    *numbers, count = _INIT.unpack_from(body)
+    memory, stack, depth, cpu, parent = numbers
+    (_, rewriter), prelude, rest = texts[0], texts[1 : count + 1], texts[count + 1 :]
+    parts = [
+        (line, name, text) for (line, name), (_, text) in zip(rest[::2], rest[1::2], strict=True)
+    ]
+    return Setup(memory, stack, depth, cpu, parent, rewriter, prelude, parts)

@@ -60,19 +60,21 @@ class SandboxPool:
     ``function (__host)``, so its own variables are private; what scripts shall see it puts on
     ``globalThis``. ``__host(name, args)`` calls the session's host; only the prelude can reach it,
     and it should capture what it uses (``JSON``, ``Object``...) since scripts may replace them.
-    ``__engine`` has ``evaluate(text)`` and ``onNames(function)``, see bootstrap.js. With
-    ``operators`` scripts are rewritten (rewrite.js), and the prelude has to define the functions
-    that take the place of their operators.
+    ``__engine`` has ``evaluate(text)``, ``onNames(function)`` and ``part(name)``, see bootstrap.js.
+    ``parts`` are what the last of them gives: expressions that a context has only when it asks for
+    them. With ``operators`` scripts are rewritten (rewrite.js), and the prelude has to define the
+    functions that take the place of their operators.
 
     The first worker starts with ``start`` or the first session, and further ones, ahead of need, up
     to ``size``; starting takes about a tenth of a second. ``limits`` hold for all sessions.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a worker is made of, and how many there are
         self,
         *,
         size: int,
         prelude: Sequence[Script] = (),
+        parts: Sequence[Script] = (),
         limits: Limits = _DEFAULT_LIMITS,
         clock: Clock | None = None,
         options: PoolOptions | None = None,
@@ -82,6 +84,7 @@ class SandboxPool:
             raise ValueError("a sandbox pool needs at least one worker")
         self._size = size
         self._prelude = tuple(prelude)
+        self._parts = tuple(parts)
         self._limits = limits
         self._clock = clock or SystemClock()
         self._options = options or PoolOptions()
@@ -264,7 +267,9 @@ class SandboxPool:
         worker: WorkerProcess | None = None
         failure: SandboxUnavailable | None = None
         try:
-            worker = WorkerProcess(self._limits, self._prelude, operators=self._operators)
+            worker = WorkerProcess(
+                self._limits, self._prelude, self._parts, operators=self._operators
+            )
             worker.greet()
         except SandboxUnavailable as error:
             failure = error

@@ -61,7 +61,12 @@ class WorkerProcess:
     """
 
     def __init__(
-        self, limits: Limits, prelude: Sequence[Script], *, operators: bool = False
+        self,
+        limits: Limits,
+        prelude: Sequence[Script],
+        parts: Sequence[Script] = (),
+        *,
+        operators: bool = False,
     ) -> None:
         """Start the process; ``greet`` waits until it is ready.
 
@@ -71,7 +76,7 @@ class WorkerProcess:
             SandboxUnavailable: the engine is not installed or the process cannot be started.
         """
         self.limits = limits
-        self.lines = LineMap([_BOOTSTRAP], prelude)
+        self.lines = LineMap([_BOOTSTRAP], [*prelude, *parts])
         self.hardening: Mapping[str, str] = {}
         self.usage = frames.Usage(0.0, 0)
         self.runs = 0
@@ -79,6 +84,7 @@ class WorkerProcess:
         self.tainted = False
         self.timed_out = False
         self._prelude = [_BOOTSTRAP, *prelude]
+        self._parts = parts
         self._rewriter = rewriter() if operators else ""
         self._first_size = 0
         self._cpu_budget = int(600 + 20 * limits.cpu.total_seconds())
@@ -110,6 +116,7 @@ class WorkerProcess:
             parent=os.getpid(),
             rewriter=self._rewriter,
             prelude=[(self.lines.place(script), script.text) for script in self._prelude],
+            parts=[(self.lines.place(each), each.name, each.text) for each in self._parts],
         )
         self._socket.settimeout(_START_TIMEOUT.total_seconds())
         try:

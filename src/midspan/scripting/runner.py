@@ -24,8 +24,7 @@ from midspan.scripting.eventcalls import EventCalls
 from midspan.scripting.explain import explained
 from midspan.scripting.includes import IncludeCalls
 from midspan.scripting.mentioned import Mentioned
-from midspan.scripting.parts import part_text
-from midspan.scripting.prelude import prelude
+from midspan.scripting.prelude import families, prelude
 from midspan.scripting.recordcalls import RecordCalls
 from midspan.scripting.recordcalls_tables import columns_of, without_hashes
 from midspan.scripting.systemcalls import SystemCalls
@@ -50,6 +49,7 @@ def open_pool(
     return SandboxPool(
         size=size,
         prelude=(prelude(),),
+        parts=families(),
         limits=limits,
         clock=clock,
         options=options,
@@ -181,7 +181,6 @@ class ScriptSession:
     def _standing(self) -> _Families:
         """The calls of every session."""
         own: Calls = {
-            "script.part": self._load_part,
             "view.open": self._open_view,
             "view.set": self._set_view,
             "view.abort": self._abort_view,
@@ -195,11 +194,6 @@ class ScriptSession:
             lambda: EventCalls(self._lend).calls(),
             *(partial(extension, self.unit) for extension in self._extensions),
         )
-
-    def _load_part(self, family: str) -> str:
-        text = part_text(family)
-        self._mentioned.note(text)
-        return text
 
     def _running(self) -> str:
         return self._names[-1] if self._names else ""

@@ -17,11 +17,9 @@ from cryptography.x509.oid import NameOID
 
 from midspan.attachments import NewFile
 from midspan.instance import Instance
-from midspan.kernel.errors import InvalidRequest
 from midspan.records import RIGHTS, insert
 from midspan.sandbox import JsonValue, Limits, Script, ScriptError
 from midspan.scripting import PerWrite, ScriptRunner
-from midspan.scripting.parts import part_text
 from midspan.security import SYSTEM, Actor
 
 Run = Callable[[str], JsonValue]
@@ -126,23 +124,38 @@ def test_a_text_is_signed_with_the_attached_key(
     assert run(print_of) == base64.b64encode(known).decode()
 
 
-def test_a_class_is_loaded_when_it_is_named_and_only_then(
-    instance: Instance, runner: ScriptRunner
-) -> None:
-    with runner.session(PerWrite(instance.records, SYSTEM)) as session:
-        asked: list[str] = []
+def test_a_class_is_loaded_when_it_is_named_and_only_then(run: Run) -> None:
+    how = "typeof Object.getOwnPropertyDescriptor(globalThis, 'Glide' + '%s').get"
+    assert run(f"gs.nil(''); {how % 'DateTime'}") == "function"
+    text = f"""new GlideTime(0).getValue(); var kept = GlideTime;
+        [{how % "Time"}, {how % "DateTime"}, {how % "User"}, kept === GlideTime,
+        new GlideDateTime('2026-01-01').getValue(), {how % "DateTime"}]"""
+    loaded, waits = "undefined", "function"
+    assert run(text) == [loaded, waits, waits, True, "2026-01-01 00:00:00", loaded]
 
-        def part(name: str) -> str:
-            asked.append(name)
-            return part_text(name)
 
-        calls = {"script.part": part}
-        session.run(Script("a", "gs.nil(''); typeof gs"), calls=calls)
-        assert asked == []
-        text = "new GlideDateTime('2026-01-01').getValue() + new GlideTime(0).getValue()"
-        session.run(Script("b", text), calls=calls)
-        session.run(Script("c", text), calls=calls)
-        assert asked == ["dates"]
+def test_a_script_gets_at_nothing_of_a_class_that_loads(run: Run) -> None:
+    text = """
+        var seen = [];
+        function trap(object, name) {
+            Object.defineProperty(object, name, {
+                get: function () { seen.push('get ' + name); },
+                set: function (value) { seen.push('set ' + name, value); },
+            });
+        }
+        trap(globalThis, 'value');
+        ['made', '__made', 'loaded', 'shared', 'part'].forEach(function (name) {
+            trap(Object.prototype, name); trap(globalThis, name);
+        });
+        var shown = new GlideDateTime('2026-01-01').getValue();
+        [shown, seen.length, String(GlideDateTime).indexOf('[native code]') > 0]
+    """
+    assert run(text) == ["2026-01-01 00:00:00", 0, True]
+
+
+def test_a_class_loads_into_a_scope_that_is_frozen(run: Run) -> None:
+    text = "Object.freeze(globalThis); new GlideDateTime('2026-01-01').getValue()"
+    assert run(text) == "2026-01-01 00:00:00"
 
 
 def test_every_class_loads(run: Run) -> None:
@@ -173,11 +186,6 @@ def test_a_class_loads_although_the_script_changed_what_it_is_made_with(run: Run
         [g.getDisplayValue(), x.getNodeText('//b'), gs.getUser().getFullName(), seen.length]
     """
     assert run(text) == ["2026-02-28 08:00:00", "t", "System", 0]
-
-
-def test_there_is_no_family_of_another_name() -> None:
-    with pytest.raises(InvalidRequest, match="no family of classes 'none'"):
-        part_text("none")
 
 
 def test_ten_thousand_dates_need_one_question_for_the_zone(

@@ -15,7 +15,7 @@ for (const name of [
   'record.aggregate', 'table.describe', 'function.describe', 'field.display', 'field.parse', 'access.record',
   'access.field', 'query.check', 'query.matches', 'view.open', 'view.set', 'view.abort',
   'gs.session', 'gs.property', 'gs.message', 'gs.guid', 'log', 'event.queue', 'rest.open',
-  'include.find', 'include.has', 'include.load', 'script.part', 'dates.now', 'dates.zone',
+  'include.find', 'include.has', 'include.load', 'dates.now', 'dates.zone',
   'user.find', 'user.groups', 'user.rights', 'user.preference', 'attachment.digest',
   'attachment.first', 'attachment.read', 'stream.text', 'crypto.digest', 'crypto.random',
   'crypto.mac', 'rule.rows',

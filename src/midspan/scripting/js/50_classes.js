@@ -1,5 +1,5 @@
-// Classes that few scripts use: the text of a family is fetched when a script first names one.
-// A family is a function of `shared` that returns its classes by name; see js/classes.
+// Classes that few scripts use: a family is loaded when a script first names one of it. It is a
+// function of `shared` that returns its classes by name; see js/classes.
 const evaluateText = eval;
 const families = {
   attachments: ['GlideSysAttachment', 'GlideSysAttachmentInputStream', 'GlideTextReader'],
@@ -52,7 +52,7 @@ shared.intrinsics = freeze({
 });
 
 function part(name) {
-  return (loadedParts[name] ??= evaluateText(__host('script.part', [name]))(shared));
+  return (loadedParts[name] ??= __engine.part(name)(shared));
 }
 
 for (const family of Object.keys(families)) {
@@ -60,7 +60,8 @@ for (const family of Object.keys(families)) {
     defineProperty(globalThis, name, {
       get() {
         const value = part(family)[name];
-        publish(name, value);
+        // In a scope that a script froze it stays behind its getter.
+        if (getOwnPropertyDescriptor(globalThis, name).configurable) publish(name, value);
         return value;
       },
       set(value) { publish(name, value); },

@@ -5,7 +5,7 @@
 const ALONE = [
   'table.describe', 'gs.session', 'gs.property', 'gs.now', 'gs.guid', 'gs.message', 'rule.rows',
   'dates.now', 'dates.zone',
-  'include.find', 'include.has', 'include.load', 'script.part',
+  'include.find', 'include.has', 'include.load',
 ];
 const askInstance = __host;
 const writeUpdate = updateRow;

@@ -2,7 +2,7 @@
 (function (shared) {
 'use strict';
 const { Array, Map, Object } = shared.intrinsics;
-const { host, textOf, isArray, publicRecord, part, GlideRecord } = shared;
+const { host, textOf, isArray, publicRecord, part, GlideRecord, STATE } = shared;
 const PLACES = ['company', 'location', 'department'];
 
 function idsOf(value) {
@@ -78,6 +78,7 @@ function matching(userId, ids) {
   if (!person.isThere) return found;
   const criteria = new GlideRecord('user_criteria');
   criteria.addQuery('active', true);
+  criteria[STATE].whole = true;
   if (ids !== null) criteria.addQuery('sys_id', 'IN', ids.join(','));
   criteria.query();
   while (criteria.next()) if (fits(criteria, person)) found.push(criteria.getUniqueValue());

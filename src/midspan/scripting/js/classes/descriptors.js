@@ -83,6 +83,7 @@ function dictionaryEntry(name, field) {
     const entry = new GlideRecord('sys_dictionary');
     entry.addQuery('name', field.table);
     entry.addQuery('element', name);
+    entry[STATE].whole = true;
     entry.query();
     const attributes = Object.create(null);
     const text = entry.next() ? textOf(entry.getValue('attributes')) : '';

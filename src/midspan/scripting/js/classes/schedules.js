@@ -2,7 +2,7 @@
 (function (shared) {
 'use strict';
 const { Object, Math, Number, Set, Error } = shared.intrinsics;
-const { textOf, part, GlideRecord, publicRecord } = shared;
+const { textOf, part, GlideRecord, publicRecord, STATE } = shared;
 const {
   GlideDateTime, GlideDuration, DAY, SECOND, daysTo, fieldsOf, fromWall, toWall, zoneOf, userZone,
   monthsLater, daysIn, readAny, UTC, TimeZone, whole,
@@ -178,6 +178,7 @@ class GlideSchedule {
     const zone = ownZone(record) ?? this.#present();
     const spans = new GlideRecord('cmn_schedule_span');
     spans.addQuery('schedule', id);
+    spans[STATE].whole = true;
     spans.query();
     while (spans.next()) {
       if (spans.getUniqueValue() === leftOut) continue;
