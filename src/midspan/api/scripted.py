@@ -81,8 +81,8 @@ class ScriptedRest:
 
     ``threads`` scripts run at the same time and ``waiting`` requests may queue for them; more are
     answered 503. ``turns`` are those that they take with other scripts. After the application was
-    created its router has to be given to ``attach``, so
-    that a wrong method on one of the instance's own paths is still told from an unknown path.
+    created its router has to be given to ``attach``, so that a wrong method on one of the
+    instance's own paths is still told from an unknown path.
     """
 
     def __init__(
