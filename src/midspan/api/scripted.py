@@ -11,6 +11,7 @@ import logging
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from urllib.parse import quote, urlencode
 
 from msgspec import Struct
@@ -23,7 +24,7 @@ from midspan.api.errors import (
     UnknownPath,
     UnsupportedMediaType,
 )
-from midspan.api.request import NOBODY, Request, form_pairs
+from midspan.api.request import NOBODY, SHORT, Request, form_pairs
 from midspan.api.response import Response
 from midspan.api.router import HandlerDecides, Route, Router
 from midspan.api.scriptlane import ScriptLane, Turns
@@ -208,7 +209,7 @@ def answer_media(accept: str, produced: tuple[str, ...]) -> Media:
     Raises:
         NotAcceptable: the resource produces nothing that the caller accepts.
     """
-    wanted = _accepted(accept) or [("*/*", 1.0)]
+    wanted = _accepted(accept) or (("*/*", 1.0),)
     for name, _ in sorted(wanted, key=lambda entry: -entry[1]):
         for pattern in produced:
             if matches(pattern, name):
@@ -245,7 +246,11 @@ def matches(pattern: str, name: str) -> bool:
     return "*" not in name and fnmatchcase(name, escaped)
 
 
-def _accepted(accept: str) -> list[tuple[str, float]]:
+def _accepted(accept: str) -> tuple[tuple[str, float], ...]:
+    return _remembered(accept) if len(accept) <= SHORT else _ranked(accept)
+
+
+def _ranked(accept: str) -> tuple[tuple[str, float], ...]:
     found = []
     for entry in accept.split(","):
         name, *parameters = (part.strip().lower() for part in entry.split(";"))
@@ -256,7 +261,10 @@ def _accepted(accept: str) -> list[tuple[str, float]]:
             rank = 0.0
         if name and rank > 0:
             found.append((name, rank))
-    return found
+    return tuple(found)
+
+
+_remembered = lru_cache(maxsize=256)(_ranked)
 
 
 def _media_of(content_type: str) -> str:

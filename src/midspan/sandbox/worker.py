@@ -24,8 +24,9 @@ _MIB = 1024 * 1024
 _CHUNK = 64 * 1024
 _YIELDS = 10
 """How much a worker gives way to the instance where cores are short: as a "nice" value."""
-_SESSION_YIELDS = 5
-"""The same for its session, which gives way to whatever else runs, too: a third of a share."""
+_SESSION_YIELDS = 10
+"""The same for its session, which gives way to whatever else runs, too: a tenth of a share. The
+kernel divides the instance's own share among the processors, so that it is more on each."""
 
 
 class ParentGone(Exception):

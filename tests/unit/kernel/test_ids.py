@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+
+import pytest
 
 from midspan.kernel.ids import RandomIds, SeededIds
 
@@ -56,3 +59,24 @@ def test_record_ids_are_random_uuids_of_version_4() -> None:
     assert len(set(made)) == 500
     assert all(uuid.UUID(one).version == 4 and uuid.UUID(one).hex == one for one in made)
     assert {one[16] for one in made} == set("89ab")
+
+
+def test_random_bytes_are_drawn_many_at_once_and_anew_after_a_fork(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn: list[bytes] = []
+    system = os.urandom
+
+    def urandom(size: int) -> bytes:
+        drawn.append(system(size))
+        return drawn[-1]
+
+    monkeypatch.setattr("os.urandom", urandom)
+    ids = RandomIds()
+    made = [ids.token(18) for _ in range(300)]
+    assert len(set(made)) == 300
+    assert {len(one) for one in made} == {24}
+    assert [len(each) for each in drawn] == [4096, 4096]
+    monkeypatch.setattr("os.getpid", lambda: 1)
+    assert bytes.fromhex(ids.sys_id()[:12]) == drawn[2][:6]
+    assert len(ids.token(5000)) == 6667

@@ -299,5 +299,5 @@ def test_the_sessions_of_workers_give_way_too() -> None:
     with SandboxPool(size=2) as pool, pool.session(nothing) as one, pool.session(nothing) as two:
         for each in (one, two):
             told = Path(f"/proc/{each.worker_pid}/autogroup").read_text(encoding="ascii").split()
-            assert told[-2:] == ["nice", "5"]
+            assert told[-2:] == ["nice", "10"]
             assert told[:1] != own
