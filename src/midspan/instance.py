@@ -308,10 +308,21 @@ class Instance:
         soap = ScriptedSoap(self.scripts, threads=threads, turns=turns)
         servlets = Servlets(self.scripts, threads=threads, turns=turns)
         self._closers += (scripted.close, background.close, soap.close, servlets.close)
-        parts = replace(self.api_parts(secure=secure), scripted_soap=soap, servlets=servlets)
-        parts = replace(parts, script_turns=turns)
-        more = (*parts.extra_routes, background.route, servlets.route, scripted.route)
-        app = create_app(replace(parts, extra_routes=more))
+        parts = self.api_parts(secure=secure)
+        app = create_app(
+            replace(
+                parts,
+                extra_routes=(
+                    *parts.extra_routes,
+                    background.route,
+                    servlets.route,
+                    scripted.route,
+                ),
+                scripted_soap=soap,
+                servlets=servlets,
+                script_turns=turns,
+            )
+        )
         scripted.attach(app.router)
         return app
 

@@ -6,7 +6,6 @@ somebody who may not send it, and no database connection is taken for a path tha
 
 from __future__ import annotations
 
-import inspect
 import logging
 import re
 from collections.abc import Awaitable, Callable, Hashable
@@ -236,7 +235,7 @@ class Application:
             raise
         exchange.route = found.route
         exchange.take(arguments=found.arguments)
-        if self.parts.script_turns is not None and not _is_async(found.route):
+        if self.parts.script_turns is not None and not found.route.is_async:
             self.parts.script_turns.note_plain()
         if found.route.cut_off or found.route.stream_body:
             exchange.go()
@@ -244,7 +243,7 @@ class Application:
             answered = self._prompt(exchange, found.route, found.route.at_once)
             if answered is not None:
                 return answered
-        bodiless = exchange.request.sent_method in _BODILESS and not _is_async(found.route)
+        bodiless = exchange.request.sent_method in _BODILESS and not found.route.is_async
         if bodiless and not found.route.one_write and found.route.lane is None:
             return await self._lane.run(self._at_once, exchange, found.route)
         await self._admit_promptly(exchange, found.route.access)
@@ -294,7 +293,7 @@ class Application:
             return await route.turnstile.take(exchange.request, route.at_once, handled)
         if route.at_once and (answered := route.at_once(exchange.request)) is not None:
             return answered
-        if _is_async(route):
+        if route.is_async:
             return await cast(Awaitable[Response], route.handler(exchange.request))
         return await self._handled(exchange, route)
 
@@ -407,16 +406,11 @@ def _kind_of_write(request: Request) -> Hashable:
     return request.method, request.arguments.get("table")
 
 
-def _is_async(route: Route) -> bool:
-    return _is_coroutine(route.handler)
-
-
 def _target(request: Request) -> str:
     query = "&".join(f"{quote(k, safe='')}={quote(v, safe='')}" for k, v in request.query)
     return f"{request.path}?{query}" if query else request.path
 
 
-_is_coroutine = lru_cache(maxsize=1024)(inspect.iscoroutinefunction)
 _wire_name = lru_cache(maxsize=256)(lambda name: name.lower().encode())
 
 

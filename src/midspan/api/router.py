@@ -30,9 +30,11 @@ behind the host and another before the path mean ``/api/…`` by ``//api/…``.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple, Protocol, TypeAlias
 from urllib.parse import unquote_to_bytes
 
@@ -134,6 +136,11 @@ class Route:
     What it does after the reset is refused."""
     description: Description | None = field(default=None, compare=False)
     """What it takes and answers; every route of an instance has one."""
+
+    @cached_property
+    def is_async(self) -> bool:
+        """Whether the handler waits by itself, and needs no thread."""
+        return inspect.iscoroutinefunction(self.handler)
 
 
 class Found(NamedTuple):

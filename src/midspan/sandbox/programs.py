@@ -58,7 +58,7 @@ class Programs:
         Raises:
             _quickjs.JSException: the text does not compile, or no memory is left.
         """
-        if not self._run(_context_in(context), number):
+        if not self.run(_context_in(context), number):
             context.eval(self._texts[number])
         made = context.get(_MADE)
         context.eval(f"delete globalThis.{_MADE}")
@@ -77,10 +77,6 @@ class Programs:
         if name not in self._texts:
             raise ValueError(f"there is no part {name!r}")
         return self._texts[name]
-
-    def deliver(self, address: int, name: str, target: _Value) -> bool:
-        """Put the value of a part into a property of an object; return whether that worked."""
-        return self._run(address, name, target)
 
     def _prove(self) -> None:
         known, proof = self._texts, "(function () { return 41 + 1; })"
@@ -103,8 +99,11 @@ class Programs:
             return None
         return context.eval(f"target.{_DELIVERED.decode()}()")
 
-    def _run(self, address: int, name: int | str, target: _Value | None = None) -> bool:
-        """Run a text from its bytecode; return whether that worked."""
+    def run(self, address: int, name: int | str, target: _Value | None = None) -> bool:
+        """Run a text from its bytecode; return whether that worked.
+
+        The value of a part goes into the property ``value`` of ``target``.
+        """
         library = self._library
         if library is None:
             return False
@@ -176,7 +175,7 @@ class Loader:
         text = self._programs.text(name)
         if self._target is None:
             return text
-        return "" if self._programs.deliver(self._address, name, self._target) else text
+        return "" if self._programs.run(self._address, name, self._target) else text
 
 
 def _padding(text: str) -> str:

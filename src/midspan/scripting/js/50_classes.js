@@ -1,6 +1,5 @@
 // Classes that few scripts use: a family is loaded when a script first names one of it. It is a
 // function of `shared` that returns its classes by name; see js/classes.
-const evaluateText = eval;
 const families = {
   attachments: ['GlideSysAttachment', 'GlideSysAttachmentInputStream', 'GlideTextReader'],
   cmdb: ['sn_cmdb'],

@@ -12,7 +12,7 @@ function isRecord(value) { return value instanceof GlideRecord; }
 function isFieldObject(value) { return value instanceof GlideElement; }
 
 // Runs the text of a script as the engine runs every script.
-const evaluateScript = typeof __engine === 'undefined' ? evaluateText : __engine.evaluate;
+const evaluateScript = __engine.evaluate;
 
 Object.assign(shared, {
   host: __host, textOf, firstOf, isArray, describe, javaList, publish, escapeHtml, part, gs,
