@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from tests.guard import GUARD
 
 from midspan.api import ApiParts, Application, create_app
 from midspan.api.cmdb import cmdb_routes
@@ -96,7 +97,7 @@ def over_socket(app: Application) -> Iterator[tuple[str, Callable[..., httpx.Res
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
-        with httpx.Client(base_url=base, timeout=30) as client:
+        with httpx.Client(base_url=base, timeout=GUARD) as client:
 
             def send(method: str, path: str, **kwargs: Any) -> httpx.Response:
                 client.cookies.clear()

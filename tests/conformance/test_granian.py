@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 from granian.constants import Interfaces
 from granian.server.embed import Server
+from tests.guard import GUARD
 
 from midspan.api import ApiParts, create_app
 from midspan.testing import open_instance
@@ -20,7 +21,7 @@ async def ask(app: Any) -> list[httpx.Response]:
     server: Any = Server(app, port=port, interface=Interfaces.ASGI, log_enabled=False)
     task = asyncio.create_task(server.serve())
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=GUARD) as client:
             return [
                 await answered(client, path)
                 for path in (

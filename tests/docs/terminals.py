@@ -14,6 +14,8 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+from tests.guard import GUARD
+
 PATIENCE = 120.0
 """Seconds after which something that does not come is missing; no promise about speed."""
 PORTS = ("8080", "8090", "8091", "8443")
@@ -120,7 +122,7 @@ class Terminal:
         for number in (signal.SIGTERM, signal.SIGKILL):
             try:
                 os.killpg(self._bash.pid, number)
-                self._reader.join(10)
+                self._reader.join(GUARD)
             except ProcessLookupError:
                 break
             if not self._reader.is_alive():

@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-SECONDS = 180
-"""Guards against hanging only: a busy machine installs an instance slowly."""
+from tests.guard import GUARD
 
 
 class Node:
@@ -35,7 +33,7 @@ class Node:
     def ready(self) -> Any:
         """Return the ready line; fail when the process ends or says nothing."""
         assert self.process.stdout is not None
-        found, _, _ = select.select([self.process.stdout], [], [], SECONDS)
+        found, _, _ = select.select([self.process.stdout], [], [], GUARD)
         line = self.process.stdout.readline() if found else b""
         assert line, self.errors.read_text()
         return json.loads(line)
@@ -43,7 +41,7 @@ class Node:
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and return the exit status."""
         self.process.send_signal(number)
-        return self.process.wait(SECONDS)
+        return self.process.wait(GUARD)
 
     def end(self) -> None:
         if self.process.poll() is None:

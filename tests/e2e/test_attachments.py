@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.guard import GUARD
 
 from midspan.attachments.file import PIECE
 
@@ -27,8 +28,6 @@ SIZE = 200 * MEGABYTE
 FORM = 40 * MEGABYTE
 MOST_MEMORY = 100 * MEGABYTE
 """What the process may grow by: some pieces, the database's caches, freed memory not reused."""
-GUARD = 180.0
-"""Seconds; a guard against hanging only."""
 BLOCK = random.Random(5).randbytes(MEGABYTE)  # noqa: S311 - content that does not compress
 
 

@@ -15,6 +15,7 @@ import psutil
 import psycopg
 import pytest
 from rich.console import Console
+from tests.guard import GUARD
 
 from midspan.demo import alerts, approval, assets, people
 from midspan.demo.run import SCENARIOS, demo
@@ -62,11 +63,11 @@ class Look:
 
     def __call__(self, stage: Stage, say: Say) -> Shown:
         say("looking")
-        self.page = httpx.get(f"{stage.url}/", auth=("admin", stage.password)).text
+        self.page = httpx.get(f"{stage.url}/", auth=("admin", stage.password), timeout=GUARD).text
         self.results = stage.admin.rows("u_demo_result", "ORDERBYorder")
         found = stage.admin.rows("sys_hub_flow", "active=true", "name,definition")
         self.flows = {flow["name"]: flow["definition"] for flow in found}
-        stored = httpx.get(f"{stage.chat}/messages").json()["messages"]
+        stored = httpx.get(f"{stage.chat}/messages", timeout=GUARD).json()["messages"]
         self.messages = [entry["text"] for entry in stored]
         found = stage.admin.rows("u_demo_evidence", "recordISNOTEMPTY", "table")
         self.evidence = {each["table"] for each in found}
@@ -86,7 +87,7 @@ def played(folder: Path, *scenarios: Scenario) -> tuple[int, str]:
 
 def chat_refuses(stage: Stage, say: Say) -> Shown:
     fault = {"status": 404, "body": "no_service", "times": 100}
-    httpx.post(f"{stage.chat}/faults", json=fault).raise_for_status()
+    httpx.post(f"{stage.chat}/faults", json=fault, timeout=GUARD).raise_for_status()
     return approval.run(stage, say)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 from msgspec import Struct
+from tests.guard import GUARD
 
 from midspan.attachments.file import PIECE
 from midspan.instance import Instance
@@ -131,7 +132,7 @@ def rows(url: str) -> dict[str, str]:
     found = {}
     for table in COUNTED:
         answer = httpx.get(
-            f"{url}/api/now/table/{table}", params={"sysparm_limit": "1"}, auth=ADMIN, timeout=30
+            f"{url}/api/now/table/{table}", params={"sysparm_limit": "1"}, auth=ADMIN, timeout=GUARD
         )
         answer.raise_for_status()
         found[table] = answer.headers["x-total-count"]
@@ -139,7 +140,7 @@ def rows(url: str) -> dict[str, str]:
 
 
 def create(url: str, table: str, **values: str) -> dict[str, str]:
-    answer = httpx.post(f"{url}/api/now/table/{table}", json=values, auth=ADMIN, timeout=30)
+    answer = httpx.post(f"{url}/api/now/table/{table}", json=values, auth=ADMIN, timeout=GUARD)
     assert answer.status_code == 201, answer.text
     result: dict[str, str] = answer.json()["result"]
     return result
@@ -205,7 +206,7 @@ def test_backup_and_restore(start: Start, tmp_path: Path, places: Callable[[Path
         headers={"Content-Type": "application/x-test"},
         content=content,
         auth=ADMIN,
-        timeout=60,
+        timeout=GUARD,
     ).json()["result"]["sys_id"]
     blob = data / "blobs" / "ab" / "abcdef"
     blob.parent.mkdir(parents=True)
@@ -223,7 +224,7 @@ def test_backup_and_restore(start: Start, tmp_path: Path, places: Callable[[Path
     second = start(*target.options, "--port", "0")
     url = second.ready()["url"]
     assert rows(url) == before
-    again_read = httpx.get(f"{url}/api/now/attachment/{attached}/file", auth=ADMIN, timeout=60)
+    again_read = httpx.get(f"{url}/api/now/attachment/{attached}/file", auth=ADMIN, timeout=GUARD)
     assert again_read.content == content
     assert create(url, "u_order", u_size="3")["short_description"] == "Large"
     assert second.stop() == 0
@@ -308,7 +309,7 @@ def test_two_nodes_on_one_database(
     one, two = (node.ready()["url"] for node in nodes)
 
     def get(url: str, path: str, user: tuple[str, str] = ADMIN) -> httpx.Response:
-        return httpx.get(url + path, auth=user, timeout=30)
+        return httpx.get(url + path, auth=user, timeout=GUARD)
 
     assert get(two, "/api/now/table/u_order").status_code == 400
     asked(one, "apply", app_folder(tmp_path / "app"), "--yes")
@@ -324,7 +325,7 @@ def test_two_nodes_on_one_database(
     assert get(two, "/api/now/table/incident", bob).status_code == 200
     answer = get(two, "/api/now/table/sys_user?user_name=bob")
     path = f"/api/now/table/sys_user/{answer.json()['result'][0]['sys_id']}"
-    locked = httpx.patch(one + path, json={"locked_out": "true"}, auth=ADMIN, timeout=30)
+    locked = httpx.patch(one + path, json={"locked_out": "true"}, auth=ADMIN, timeout=GUARD)
     assert locked.status_code == 200
     assert get(two, "/api/now/table/incident", bob).status_code == 401, "at once"
 
@@ -334,7 +335,7 @@ def test_two_nodes_on_one_database(
 
     def refused() -> bool:
         values = {"u_size": "9"}
-        sent = httpx.post(f"{one}/api/now/table/u_order", json=values, auth=ADMIN, timeout=30)
+        sent = httpx.post(f"{one}/api/now/table/u_order", json=values, auth=ADMIN, timeout=GUARD)
         return sent.status_code == 403
 
     assert refused(), "a write sees the newest configuration, whoever changed it"

@@ -21,19 +21,18 @@ from urllib.parse import urlsplit
 import httpx
 import psycopg
 import pytest
+from tests.guard import GUARD
 
 Start = Callable[..., Any]
 ANYWHERE = "0.0.0.0"  # noqa: S104 - what the test is about
 SECRET = {"MIDSPAN_ADMIN_PASSWORD": "first password"}
 MORE_THAN_SOCKETS_HOLD = 16 * 1024 * 1024
 """Bytes; once they are sent, the instance is known to read the body."""
-GUARD = 180
-"""Seconds; a guard against hanging only."""
 LINK = re.compile(r"^(http://\S+)(/setup\?token=\S+)$", re.MULTILINE)
 
 
 def signs_in(url: str, password: str) -> bool:
-    answer = httpx.get(f"{url}/api/midspan/v1/tables", auth=("admin", password))
+    answer = httpx.get(f"{url}/api/midspan/v1/tables", auth=("admin", password), timeout=GUARD)
     assert answer.status_code in (200, 401)
     return answer.status_code == 200
 
@@ -45,7 +44,7 @@ def test_one_ready_line_then_an_orderly_end(start: Start, server: str, number: i
     ready = node.ready()
     assert sorted(ready) == ["pid", "url", "version"]
     assert ready["pid"] == node.process.pid
-    assert httpx.get(f"{ready['url']}/healthz").json() == {"status": "alive"}
+    assert httpx.get(f"{ready['url']}/healthz", timeout=GUARD).json() == {"status": "alive"}
     assert signs_in(ready["url"], "first password")
     assert node.stop(number) == 0
     assert node.process.stdout.read() == b""
@@ -69,7 +68,7 @@ def test_the_set_up_link_gives_admin_a_password(start: Start, tmp_path: Path) ->
     assert link is not None
     assert link[1] == url
     token = link[2].partition("=")[2]
-    with httpx.Client(base_url=url) as browser:
+    with httpx.Client(base_url=url, timeout=GUARD) as browser:
         assert browser.get(link[2]).status_code == 200
         form = {"token": token, "password": "chosen password", "again": "chosen password"}
         assert browser.post("/setup", data=form).status_code == 303
@@ -135,7 +134,10 @@ def test_tls(start: Start, tmp_path: Path) -> None:
     assert url.startswith("https://localhost:")
     trust = ssl.create_default_context(cafile=certificate)
     answer = httpx.get(
-        f"{url}/api/midspan/v1/tables", auth=("admin", "first password"), verify=trust
+        f"{url}/api/midspan/v1/tables",
+        auth=("admin", "first password"),
+        verify=trust,
+        timeout=GUARD,
     )
     assert answer.status_code == 200
     assert answer.headers["strict-transport-security"]
@@ -157,7 +159,9 @@ def test_a_request_that_runs_is_finished(start: Start, tmp_path: Path, server: s
             "  fields:\n    - {source: u_name, target: name, coalesce: true}\n"
         ),
     }
-    httpx.post(f"{url}/api/midspan/v1/apply", json={"files": app}, auth=admin).raise_for_status()
+    httpx.post(
+        f"{url}/api/midspan/v1/apply", json={"files": app}, auth=admin, timeout=GUARD
+    ).raise_for_status()
     begun, go_on = threading.Event(), threading.Event()
 
     def body() -> Any:
@@ -294,6 +298,7 @@ def test_the_seed_is_in_before_the_ready_line(start: Start, tmp_path: Path) -> N
         found = httpx.get(
             f"{url}/api/now/table/incident?sysparm_fields=u_ticket,number",
             auth=("abel", abel["ABEL_PASSWORD"]),
+            timeout=GUARD,
         )
         assert found.json() == {"result": [{"u_ticket": "T-1", "number": "INC0010001"}]}
         assert signs_in(url, "first password")
@@ -318,7 +323,10 @@ def test_tls_with_a_ca_of_its_own(start: Start, tmp_path: Path, server: str) -> 
     assert url.startswith("https://127.0.0.1:")
     trust = ssl.create_default_context(cafile=ca)
     answer = httpx.get(
-        f"{url}/api/midspan/v1/tables", auth=("admin", "first password"), verify=trust
+        f"{url}/api/midspan/v1/tables",
+        auth=("admin", "first password"),
+        verify=trust,
+        timeout=GUARD,
     )
     assert answer.status_code == 200
     assert "Secure" in answer.headers["set-cookie"]

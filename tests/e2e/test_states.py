@@ -13,12 +13,11 @@ from typing import Any
 
 import httpx
 from msgspec import Struct
+from tests.guard import GUARD
 
 Start = Callable[..., Any]
 PASSWORD = "first password"
 SECRET = {"MIDSPAN_ADMIN_PASSWORD": PASSWORD}
-GUARD = 180
-"""Seconds; a guard against hanging only."""
 
 
 class Outcome(Struct):

@@ -20,6 +20,7 @@ from zipfile import ZipFile
 
 import httpx
 import pytest
+from tests.guard import GUARD
 
 from .empty_environment import EmptyEnvironment, requirements_of, third_party
 
@@ -33,7 +34,6 @@ PROJECTS = {
 SPOKE_TESTS = re.compile(r"midspan_spokes/\w+/tests/")
 """A spoke's tests live in its folder and stay out of the wheel: they need pytest."""
 SECRET = "chosen for this test"
-SECONDS = 60
 
 pytestmark = pytest.mark.slow
 
@@ -190,7 +190,7 @@ def test_the_agent_works_without_the_instance(
 
     node = start("--ephemeral", "--port", "0", MIDSPAN_ADMIN_PASSWORD=SECRET)
     url = node.ready()["url"]
-    with httpx.Client(base_url=url, auth=("admin", SECRET), timeout=SECONDS) as admin:
+    with httpx.Client(base_url=url, auth=("admin", SECRET), timeout=GUARD) as admin:
         enrol(place, admin, url, empty)
         with (outside / "agent.log").open("wb") as log:
             agent = subprocess.Popen(
@@ -205,7 +205,7 @@ def test_the_agent_works_without_the_instance(
             assert done["totals"]["inserts"] == 3, json.dumps(done)
         finally:
             agent.send_signal(signal.SIGTERM)
-            assert agent.wait(SECONDS) == 0, (outside / "agent.log").read_text()
+            assert agent.wait(GUARD) == 0, (outside / "agent.log").read_text()
 
 
 def enrol(place: EmptyEnvironment, admin: httpx.Client, url: str, folder: Path) -> None:
@@ -236,7 +236,7 @@ def rows(admin: httpx.Client, table: str, query: str) -> list[Any]:
 
 def until(condition: Callable[[], bool]) -> None:
     """Return when the condition holds; fail when it never does."""
-    end = time.monotonic() + SECONDS
+    end = time.monotonic() + GUARD
     pause = threading.Event()
     while not condition():
         assert time.monotonic() < end, "the condition did not come true in time"

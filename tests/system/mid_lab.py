@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import uvicorn
+from tests.guard import GUARD
 
 from midspan.ecc import EccOptions
 from midspan.importsets.relay import RelayedLoad
@@ -31,7 +32,7 @@ SRC = Path(__file__).parents[2] / "src"
 LEASE = timedelta(seconds=3)
 
 
-def until(condition: Callable[[], bool], seconds: float = 40.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = GUARD) -> None:
     """Return when the condition holds; fail after ``seconds``."""
     end = time.monotonic() + seconds
     pause = threading.Event()
@@ -220,7 +221,7 @@ class AgentProcess:
         assert self._popen is not None
         if self._popen.poll() is None:
             self._popen.send_signal(number)
-        return self._popen.wait(30)
+        return self._popen.wait(GUARD)
 
     @property
     def running(self) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.guard import GUARD
 
 from midspan.demo.processes import Process
 from midspan.demo.run import app_files
@@ -62,7 +63,7 @@ class Alertmanager:
 
     def __init__(self, url: str, log: Path) -> None:
         self.log = log
-        self._http = httpx.Client(base_url=url, timeout=30)
+        self._http = httpx.Client(base_url=url, timeout=GUARD)
 
     def ready(self) -> bool:
         """Tell whether it takes alerts."""
@@ -181,7 +182,7 @@ def running(folder: Path, receiver: str, password: str, stack: ExitStack) -> Ale
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.send_signal(signal.SIGTERM)
-    process.wait(30)
+    process.wait(GUARD)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from tests.guard import GUARD
 
 from midspan.security import SYSTEM
 from midspan.testing import open_instance
@@ -119,7 +120,7 @@ def private_server(namespace: Namespace) -> Iterator[str]:
             yield url
         finally:
             server.terminate()
-            server.wait(20)
+            server.wait(GUARD)
 
 
 def _reachable(url: str) -> bool:

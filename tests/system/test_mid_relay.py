@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.guard import GUARD
 
 from midspan.ecc.errors import NoAgent
 from midspan.security import SYSTEM
@@ -71,7 +72,7 @@ def test_rows_arrive_once_and_a_second_pull_updates_what_changed(
         table_name="servers",
     )  # fmt: skip
     first = site.relay.run_now(key)
-    state = asyncio.run(site.relay.finished(first, within=timedelta(seconds=40)))
+    state = asyncio.run(site.relay.finished(first, within=timedelta(seconds=GUARD)))
     assert state == "processed"
     assert site.totals(first) == (300, 0, 0, 0, 300)
     servers = site.find("cmdb_ci_server", f"serial_numberSTARTSWITH{key}-")
@@ -241,7 +242,7 @@ def test_without_a_suitable_agent_nothing_is_started(site: Site, key: str) -> No
 
 def test_requests_without_a_good_signature_are_refused(site: Site, agent: AgentProcess) -> None:
     poll = f"{site.url}{protocol.BASE}/poll"
-    bare = httpx.post(poll, content=b"{}")
+    bare = httpx.post(poll, content=b"{}", timeout=GUARD)
     assert (bare.status_code, bare.json()["error"]["code"]) == (401, "malformed")
     headers = {
         "X-Midspan-Mid": mid_of(site, agent),
@@ -250,10 +251,10 @@ def test_requests_without_a_good_signature_are_refused(site: Site, agent: AgentP
         "X-Midspan-Nonce": "n",
         "X-Midspan-Signature": "AAAA",
     }
-    forged = httpx.post(poll, content=b"{}", headers=headers)
+    forged = httpx.post(poll, content=b"{}", headers=headers, timeout=GUARD)
     assert (forged.status_code, forged.json()["error"]["code"]) == (401, protocol.CODE_SIGNATURE)
     headers["X-Midspan-Mid"] = "0" * 32
-    stranger = httpx.post(poll, content=b"{}", headers=headers)
+    stranger = httpx.post(poll, content=b"{}", headers=headers, timeout=GUARD)
     assert stranger.json()["error"]["code"] == protocol.CODE_UNKNOWN_MID
-    large = httpx.post(f"{site.url}{protocol.BASE}/enrol", content=b"x" * 100_000)
+    large = httpx.post(f"{site.url}{protocol.BASE}/enrol", content=b"x" * 100_000, timeout=GUARD)
     assert large.status_code == 413

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.guard import GUARD
 from tests.unit.site import PASSWORD
 
 from midspan.api import Request, Response, Route, SignedIn
@@ -177,7 +178,7 @@ def test_requests_beyond_the_waiting_room_are_turned_away(make_app: Any) -> None
 
     def wait(request: Request) -> Response:
         entered.set()
-        assert leave.wait(10)
+        assert leave.wait(GUARD)
         return Response(200)
 
     route = Route(

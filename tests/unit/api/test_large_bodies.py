@@ -8,14 +8,12 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from tests.guard import GUARD
 
 from midspan.api import Application, Public, Request, Response, Route, Router
 from midspan.api.app import LARGE_BODY
 from midspan.kernel.clock import ManualClock
 from midspan.testing import open_instance
-
-WITHIN = 60.0
-"""Seconds; a guard against hanging only."""
 
 
 class Reader:
@@ -36,8 +34,8 @@ class Reader:
         with self._lock:
             self._now += 1
             self.most = max(self.most, self._now)
-        self._meeting.wait(WITHIN)
-        self.go.wait(WITHIN)
+        self._meeting.wait(GUARD)
+        self.go.wait(GUARD)
         with self._lock:
             self._now -= 1
         return Response(200, b"large", "text/plain")

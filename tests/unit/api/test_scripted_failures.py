@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.guard import GUARD
 
 from midspan.api import create_app
 from midspan.api.scripted import ScriptedRest
@@ -133,7 +134,7 @@ def test_a_script_out_of_bounds_harms_nobody_else(acme: Acme, body: str) -> None
     thread.start()
     for _ in range(3):
         assert acme.ask(good).json() == {"result": "fine"}
-    thread.join(30)
+    thread.join(GUARD)
     answer = answers["bad"]
     assert answer.status_code == 500
     detail = answer.json()["error"]["detail"]

@@ -10,14 +10,12 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
+from tests.guard import GUARD
 
 from midspan.api.scriptlane import LULL, ScriptLane, Turns
 from midspan.kernel.clock import ManualClock
 
 from .conftest import EXTRA, Site
-
-GUARD = 30
-"""Seconds after which a test that hangs fails."""
 
 
 class Scripts:

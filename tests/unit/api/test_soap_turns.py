@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from starlette.datastructures import Headers
+from tests.guard import GUARD
 
 from midspan.api import Request, Response
 from midspan.api.lane import TooManyWaiting
@@ -96,7 +97,7 @@ def patient(site: Site) -> Caller:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(GUARD):
         while not condition():  # noqa: ASYNC110 - what it waits for has no event
             await asyncio.sleep(0)
 

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from msgspec import Struct
+from tests.guard import GUARD
 
 PASSWORD = "a long password"
 
@@ -43,7 +44,7 @@ def run(*arguments: str | Path, **variables: str) -> Outcome:
         text=True,
         check=False,
         env=environment(**variables),
-        timeout=60,
+        timeout=GUARD,
     )
     return Outcome(done.returncode, done.stdout, done.stderr)
 
@@ -70,7 +71,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert line, errors.read_text()
     yield json.loads(line)["url"]
     process.terminate()
-    assert process.wait(30) == 0
+    assert process.wait(GUARD) == 0
     process.stdout.close()
 
 
@@ -95,7 +96,9 @@ def put(url: str) -> Callable[[str, dict[str, str]], None]:
     """Return a function that changes a record as an administrator would in a form."""
 
     def change(path: str, values: dict[str, str]) -> None:
-        answer = httpx.patch(f"{url}/api/now/table/{path}", json=values, auth=("admin", PASSWORD))
+        answer = httpx.patch(
+            f"{url}/api/now/table/{path}", json=values, auth=("admin", PASSWORD), timeout=GUARD
+        )
         answer.raise_for_status()
 
     return change

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import zstandard
+from tests.guard import GUARD
 
 from midspan.cli.files import write_files
 from midspan.cli.imports import source_of
@@ -62,7 +63,10 @@ def people(url: str, password: str, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("people")
     write_files(folder, PEOPLE)
     answer = httpx.post(
-        f"{url}/api/midspan/v1/apply", json={"files": PEOPLE}, auth=("admin", password)
+        f"{url}/api/midspan/v1/apply",
+        json={"files": PEOPLE},
+        auth=("admin", password),
+        timeout=GUARD,
     )
     assert answer.status_code == 200, answer.text
     return folder
@@ -110,7 +114,7 @@ def test_a_new_user_can_sign_in_and_has_the_roles(midspan: Run, url: str) -> Non
     done = midspan("user", "add", "bob", "--role", "itil", MIDSPAN_NEW_PASSWORD="password of bob")
     assert done.status == 0, done.err
     assert "password of bob" not in done.out
-    own = httpx.get(f"{url}/api/now/table/incident", auth=("bob", "password of bob"))
+    own = httpx.get(f"{url}/api/now/table/incident", auth=("bob", "password of bob"), timeout=GUARD)
     assert own.status_code == 200
     refused = midspan("doctor", "--user", "bob", MIDSPAN_PASSWORD="password of bob")
     assert refused.status == 3
@@ -154,7 +158,9 @@ def test_the_doctor_fails_with_what_failed(
 ) -> None:
     values = {"name": "Sick", "collection": "incident", "when": "before", "action_update": "true",
               "active": "true", "template": "stat=3"}  # fmt: skip
-    answer = httpx.post(f"{url}/api/now/table/sys_script", json=values, auth=("admin", password))
+    answer = httpx.post(
+        f"{url}/api/now/table/sys_script", json=values, auth=("admin", password), timeout=GUARD
+    )
     assert answer.status_code == 201
     rule = answer.json()["result"]["sys_id"]
     sick = midspan("doctor")
@@ -168,7 +174,7 @@ def test_the_doctor_fails_with_what_failed(
 def test_a_token_is_a_link_that_works_once(midspan: Run, url: str) -> None:
     made = midspan("token", "--json").json
     assert made["url"].startswith(f"{url}/setup?token=")
-    assert httpx.get(made["url"]).status_code == 200
+    assert httpx.get(made["url"], timeout=GUARD).status_code == 200
     refused = midspan("token", "bearer")
     assert refused.status == 3
     assert "The only purpose is 'setup'" in refused.err

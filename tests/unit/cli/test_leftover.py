@@ -13,12 +13,11 @@ from urllib.parse import urlsplit
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
+from tests.guard import GUARD
 
 from midspan.cli import leftover
 from midspan.cli.gate import Gate
 
-GUARD = 60.0
-"""Seconds; a guard against hanging only."""
 LARGE = 200_000
 """More bytes than the server reads in one go, less than are dropped."""
 HUGE = leftover.LONGEST_DROPPED + 300_000

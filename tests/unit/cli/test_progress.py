@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.guard import GUARD
 from typer.main import get_command
 
 from midspan.cli.commands import app
@@ -24,7 +25,6 @@ WITHOUT_JSON = {
 }  # fmt: skip
 """They print no table: they run until they are stopped, print an answer as it is, or are the
 agent's own."""
-GUARD = 120
 
 
 def commands(group: Any, name: str = "") -> Iterator[tuple[str, Any]]:

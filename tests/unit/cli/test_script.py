@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from tests.guard import GUARD
 
 Run = Callable[..., Any]
 
@@ -57,7 +58,9 @@ def test_who_and_what_is_refused(midspan: Run, tmp_path: Path, url: str) -> None
     assert "missing.js cannot be read" in missing.err
     midspan("user", "add", "plain", MIDSPAN_NEW_PASSWORD="a long password")
     address = f"{url}/api/midspan/v1/scripts/run"
-    answer = httpx.post(address, json={"script": "1"}, auth=("plain", "a long password"))
+    answer = httpx.post(
+        address, json={"script": "1"}, auth=("plain", "a long password"), timeout=GUARD
+    )
     assert answer.status_code == 403
     wrong = midspan("api", "call", "POST", "midspan/v1/scripts/run", "-d", '{"scrip": "1"}')
     assert wrong.json["error"]["message"] == "Unknown member 'scrip'"

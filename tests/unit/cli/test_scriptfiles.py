@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.guard import GUARD
 
 from midspan.cli.scriptfiles import KINDS, Kind, Known, ScriptFolder, Source
 from midspan.kernel.errors import InvalidRequest
@@ -133,7 +134,10 @@ def test_a_path_that_is_none_of_ours(files: Path) -> None:
 def create(url: str, name: str, script: str) -> str:
     values = {"name": name, "api_name": f"global.{name}", "script": script}
     answer = httpx.post(
-        f"{url}/api/now/table/sys_script_include", json=values, auth=("admin", PASSWORD)
+        f"{url}/api/now/table/sys_script_include",
+        json=values,
+        auth=("admin", PASSWORD),
+        timeout=GUARD,
     )
     answer.raise_for_status()
     return str(answer.json()["result"]["sys_id"])
@@ -141,7 +145,7 @@ def create(url: str, name: str, script: str) -> str:
 
 def text_of(url: str, sys_id: str) -> str:
     path = f"{url}/api/now/table/sys_script_include/{sys_id}?sysparm_fields=script"
-    return str(httpx.get(path, auth=("admin", PASSWORD)).json()["result"]["script"])
+    return str(httpx.get(path, auth=("admin", PASSWORD), timeout=GUARD).json()["result"]["script"])
 
 
 def test_a_round_trip_over_http(midspan: Run, url: str, tmp_path: Path) -> None:
@@ -157,7 +161,9 @@ def test_a_round_trip_over_http(midspan: Run, url: str, tmp_path: Path) -> None:
     assert text_of(url, sys_id) == "var RoundTrip = 2;"
     file.write_text("var RoundTrip = 'here';")
     path = f"{url}/api/now/table/sys_script_include/{sys_id}"
-    httpx.patch(path, json={"script": "there"}, auth=("admin", PASSWORD)).raise_for_status()
+    httpx.patch(
+        path, json={"script": "there"}, auth=("admin", PASSWORD), timeout=GUARD
+    ).raise_for_status()
     refused = midspan("api", "push", tmp_path)
     assert (refused.status, text_of(url, sys_id)) == (1, "there")
     assert "--overwrite FILE" in refused.err
@@ -184,7 +190,9 @@ def test_watch_follows_an_editor(midspan: Run, url: str, tmp_path: Path) -> None
         assert process.stdout.readline() == f"pushed {row['file']}\n"
         assert text_of(url, sys_id) == "var Watched = 2;"
         path = f"{url}/api/now/table/sys_script_include/{sys_id}"
-        httpx.patch(path, json={"script": "var Watched = 3;"}, auth=("admin", PASSWORD))
+        httpx.patch(
+            path, json={"script": "var Watched = 3;"}, auth=("admin", PASSWORD), timeout=GUARD
+        )
         assert process.stdout.readline() == f"pulled {row['file']}\n"
         assert file.read_text() == "var Watched = 3;"
         os.kill(process.pid, 2)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
+from tests.guard import GUARD
 
 from midspan.dictionary import Table
 from midspan.events import Dispatcher, Event, EventRegistry
@@ -141,7 +142,7 @@ def test_a_commit_wakes_the_dispatcher(world: World) -> None:
     world.dispatcher.start()
     try:
         world.create(short_description="a")
-        assert world.consumer.came.wait(10)
+        assert world.consumer.came.wait(GUARD)
     finally:
         assert world.dispatcher.stop(timedelta(seconds=10))
 

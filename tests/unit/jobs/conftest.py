@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
+from tests.guard import GUARD
 
 from midspan.instance import Instance
 from midspan.jobs import JobQueue, JobRow, JobTable, ManualJobs, NodeJobs
@@ -15,8 +16,6 @@ from midspan.jobs.dbos import DbosCarrier
 from midspan.jobs.node import ThreadCarrier
 from midspan.kernel.clock import Clock, ManualClock, SystemClock
 from midspan.testing import open_instance
-
-DEADLINE = 20.0
 
 
 class Driver:
@@ -38,7 +37,7 @@ class Driver:
 
     def until(self, sys_id: str, *states: str) -> JobRow:
         """Let it work until the job has one of the states."""
-        deadline = time.monotonic() + DEADLINE
+        deadline = time.monotonic() + GUARD
         while (row := self.read(sys_id)).state not in states:
             assert time.monotonic() < deadline, f"{row} did not become {states}"
             self.step()

@@ -6,6 +6,7 @@ import threading
 from datetime import timedelta
 
 import pytest
+from tests.guard import GUARD
 from tests.unit.jobs.conftest import Driver
 
 from midspan.jobs import (
@@ -187,7 +188,7 @@ def test_a_cancelled_run_writes_nothing(driver: Driver) -> None:
     driver.queue.start()
     row = driver.until(ids[0], "cancelled")
     driver.step()
-    assert lost.wait(5)
+    assert lost.wait(GUARD)
     assert row.result is None
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
+from tests.guard import GUARD
 
 from midspan.instance import Instance
 from midspan.jobs import (
@@ -102,5 +103,5 @@ def test_threads_stand_in_for_a_carrier_that_cannot_start(instance: Instance) ->
     jobs.start()
     with instance.database.write() as transaction:
         jobs.enqueue(transaction, Job(kind="x"))
-    assert ran.wait(10)
+    assert ran.wait(GUARD)
     assert jobs.stop(timedelta(seconds=10))

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.guard import GUARD
 
 from midspan_link import protocol
 from midspan_link.parameters import read_results
@@ -376,7 +377,7 @@ def test_stopped_while_the_start_is_noted(
     def slow_mark(spooled: SpooledJob) -> None:
         mark(spooled)
         noted.set()
-        assert stopped.wait(10)
+        assert stopped.wait(GUARD)
 
     def telling_stop(work: Work, code: str) -> None:
         stop(work, code)

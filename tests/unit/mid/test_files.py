@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.guard import GUARD
 
 from midspan_link.protocol import Job
 from midspan_mid.access import AllowList
@@ -138,7 +139,7 @@ def test_a_full_spool_waits_until_the_instance_took_something(home: Home) -> Non
         await asyncio.wait([waiting], timeout=0.02)
         assert not waiting.done()
         held.drop_blocks_below(1)
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, GUARD)
         assert spool.bytes_held == 0
 
     asyncio.run(scenario())

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from tests.guard import GUARD
 
 from midspan_link.blocks import Column
 from midspan_mid.probes.jdbc import _finished
@@ -26,7 +27,7 @@ class Deaf:
 
     def run(self) -> bool:
         self.begun.set()
-        return self.stopped.wait(20)
+        return self.stopped.wait(GUARD)
 
     def cancel(self) -> None:
         self.calls += 1

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import uvicorn
+from tests.guard import GUARD
 
 from midspan_link.protocol import Job
 from midspan_mid.cli import main
@@ -68,7 +69,7 @@ class Process:
         if self.popen.poll() is None:
             self.popen.send_signal(number)
         self._log.close()
-        return self.popen.wait(30)
+        return self.popen.wait(GUARD)
 
 
 @pytest.fixture
@@ -190,6 +191,6 @@ def test_a_copy_of_the_identity_is_stopped(server: Server, home: Home) -> None:
     _until(lambda: bool(server.double.polls))
     (mid,) = server.double.mids.values()
     mid.generation = 9
-    assert process.popen.wait(20) == 3
+    assert process.popen.wait(GUARD) == 3
     process.end(signal.SIGTERM)
     assert server.double.issues[0] == "lab: generation 1"

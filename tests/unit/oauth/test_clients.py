@@ -15,6 +15,7 @@ import httpx
 import pytest
 import uvicorn
 from authlib.integrations.base_client import OAuthError
+from tests.guard import GUARD
 
 from .conftest import PASSWORD, SECRET, WHO, Site
 
@@ -37,7 +38,7 @@ def library(client_id: str, secret: str, **more: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         module = importlib.import_module("authlib.integrations.httpx_client")
-    return module.OAuth2Client(client_id, secret, timeout=30, **more)
+    return module.OAuth2Client(client_id, secret, timeout=GUARD, **more)
 
 
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
@@ -62,7 +63,7 @@ def test_authorization_code_with_pkce(site: Site, address: str, ann: str) -> Non
         "oauth_entity", name="Web", client_id="web", client_secret=SECRET, redirect_url=back
     )
     more = {"redirect_uri": back, "code_challenge_method": "S256"}
-    with library("web", SECRET, **more) as client, httpx.Client(timeout=30) as browser:
+    with library("web", SECRET, **more) as client, httpx.Client(timeout=GUARD) as browser:
         verifier = "v" * 48
         url, state = client.create_authorization_url(
             f"{address}/oauth_auth.do", code_verifier=verifier
@@ -91,5 +92,5 @@ def test_errors_reach_the_library_as_its_own(address: str, ann: str) -> None:
 
 def test_the_address_is_not_asked_for_its_scheme(address: str) -> None:
     assert urlsplit(address).scheme == "http"
-    answer = httpx.post(f"{address}/oauth_token.do", data={"grant_type": "x"}, timeout=30)
+    answer = httpx.post(f"{address}/oauth_token.do", data={"grant_type": "x"}, timeout=GUARD)
     assert answer.json()["error"] == "unsupported_grant_type"

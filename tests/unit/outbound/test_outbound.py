@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from tests.guard import GUARD
 
 from midspan.instance import Instance
 from midspan.kernel.errors import Conflict, InvalidDefinition, NotFound, Unavailable
@@ -41,7 +42,7 @@ class Peer:
         if scope["path"] == "/drop":
             return
         if scope["path"] == "/slow":
-            self.hold.wait(5)
+            self.hold.wait(GUARD)
         moved = scope["path"] == "/moved"
         extra = [(b"location", f"{self.elsewhere}/here".encode())] if moved else []
         extra.append((b"content-length", b"20"))

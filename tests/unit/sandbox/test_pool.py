@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.guard import GUARD
 
 from midspan.kernel.clock import ManualClock
 from midspan.sandbox import (
@@ -30,7 +31,7 @@ from midspan.sandbox import (
 )
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 10) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = GUARD) -> None:
     """Wait until ``condition`` holds; fail after ``seconds``."""
     until = time.monotonic() + seconds
     pause = threading.Event()
@@ -84,7 +85,7 @@ def test_a_waiting_session_gets_the_worker_that_comes_back() -> None:
         with pool.session(nothing) as session:
             waiting = threads.submit(wait)
             assert run(session, "3") == 3
-        assert waiting.result(timeout=10) == 2
+        assert waiting.result(timeout=GUARD) == 2
 
 
 def test_sessions_of_many_threads_do_not_mix() -> None:
@@ -112,7 +113,7 @@ def test_a_killed_worker_costs_one_session_only() -> None:
             wait_for(lambda: worker.cpu_times().user + worker.cpu_times().system > 0.15)
             os.kill(session.worker_pid, signal.SIGKILL)
             with pytest.raises(ScriptCrashed, match=r"test\.script; line unknown"):
-                looping.result(timeout=10)
+                looping.result(timeout=GUARD)
             with pytest.raises(ScriptCrashed):
                 run(session)
         with pool.session(nothing) as session:
@@ -213,7 +214,7 @@ def test_close_ends_a_running_script() -> None:
         wait_for(lambda: pool.stats().busy == 1)
         pool.close()
         with pytest.raises(ScriptCrashed):
-            looping.result(timeout=10)
+            looping.result(timeout=GUARD)
 
 
 def test_workers_die_with_the_instance() -> None:
@@ -266,7 +267,7 @@ def test_the_watchdog_goes_by_the_given_clock() -> None:
         assert not looping.done()
         clock.advance(timedelta(hours=2))
         with pytest.raises(ScriptTimeout, match="killed"):
-            looping.result(timeout=10)
+            looping.result(timeout=GUARD)
 
 
 def test_a_pool_has_a_worker_at_least() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.guard import GUARD
 
 from midspan.kernel.errors import Unavailable
 from midspan.storage.database import Database
@@ -25,7 +26,7 @@ def refuses_while_all_are_used(database: Database, connections: int) -> None:
             readers.enter_context(database.read())
         with pytest.raises(Unavailable), database.read(within=SHORT):
             pass
-    with database.read(within=timedelta(seconds=20)) as transaction:
+    with database.read(within=timedelta(seconds=GUARD)) as transaction:
         assert transaction.row("SELECT 1") == (1,)
 
 
