@@ -45,8 +45,8 @@ class _TakenBack(Exception):
 class KnownKeys(dict[tuple[str, str], str]):
     """Named records: of the built-in apps, of this app, and of whatever is installed."""
 
-    def __init__(self, transaction: RecordTransaction) -> None:
-        super().__init__(_builtin_keys())
+    def __init__(self, built_in: Keys, transaction: RecordTransaction) -> None:
+        super().__init__(built_in)
         self._transaction = transaction
 
     def get(self, key: tuple[str, str], default: Any = None) -> Any:
@@ -67,9 +67,10 @@ def deploy(
         InvalidDefinition: a file is wrong, or the app takes over what belongs to another.
         NotAuthorized, OperationAborted, InvalidValue, DuplicateKey: a record was refused.
     """
+    named = builtin_keys()
     try:
         with records.write(actor) as transaction:
-            app = load_app(cast(Any, folder), KnownKeys(transaction))
+            app = load_app(cast(Any, folder), KnownKeys(named, transaction))
             done = install_app(transaction, app)
             if dry_run:
                 raise _TakenBack
@@ -92,7 +93,11 @@ def load_specs(transaction: RecordTransaction) -> list[TableSpec]:
 
 
 @cache
-def _builtin_keys() -> Keys:
+def builtin_keys() -> Keys:
+    """Return the named records of the built-in apps.
+
+    To read their files takes a third of a second; nobody should wait for that to write.
+    """
     keys: Keys = {}
     builtin_apps(keys)
     return keys

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from midspan.api.deployment import KnownKeys, install_app
+from midspan.api.deployment import KnownKeys, builtin_keys, install_app
 from midspan.api.setup import setup_needed
 from midspan.apps.definition import RecordDefinition
 from midspan.apps.installer import located
@@ -47,8 +47,9 @@ def apply_seeds(records: RecordStore, seeds: Sequence[Seed], values: Values) -> 
             hint="Leave --seed out, name a new directory with --data, or install an app folder"
             " with: midspan apply",
         )
+    named = builtin_keys()
     with records.write(SYSTEM, enforce=False) as transaction:
-        keys = KnownKeys(transaction)
+        keys = KnownKeys(named, transaction)
         for seed in seeds:
             app, secrets = seed_app(seed, keys, values)
             own = {spec.name: {field.name for field in spec.fields} for spec in app.tables}

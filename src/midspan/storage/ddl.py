@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from midspan.dictionary import (
     SYSTEM_FIELDS,
@@ -25,15 +25,15 @@ _ALWAYS = frozenset(field.name for field in SYSTEM_FIELDS if field.type != "rela
 """Columns of every table that a dictionary defines, and of no other table."""
 
 
-def physical_tables(dictionary: Dictionary) -> dict[str, Columns]:
-    """Return each physical table's columns by name, ``sys_id`` first."""
-    tables: dict[str, Columns] = {}
-    for table in dictionary:
-        columns = tables.setdefault(table.physical, {})
+def physical_tables(tables: Iterable[Table]) -> dict[str, Columns]:
+    """Return the columns of each physical table of some classes by name, ``sys_id`` first."""
+    found: dict[str, Columns] = {}
+    for table in tables:
+        columns = found.setdefault(table.physical, {})
         for field in table.fields.values():
             if field.storage is not Storage.NONE:
                 columns.setdefault(field.column, field)
-    return tables
+    return found
 
 
 def migrate(transaction: Transaction, before: Dictionary, after: Dictionary) -> None:
@@ -52,7 +52,7 @@ def migrate(transaction: Transaction, before: Dictionary, after: Dictionary) -> 
         transaction.execute(statement)
 
 
-def complete_indexes(transaction: Transaction, dictionary: Dictionary) -> None:
+def complete_indexes(transaction: Transaction, dictionary: Iterable[Table]) -> None:
     """Make the indexes that an earlier release did not make for the same definitions."""
     for statement in _indexes(dictionary, transaction.dialect):
         transaction.execute(statement)
@@ -68,10 +68,14 @@ def migration(
 
     ``present`` tells what is there of a table that needs something. Tables and columns are only
     ever added here: what a definition no longer names keeps its data until somebody drops it on
-    purpose.
+    purpose. Physical tables all of whose classes are as they were are not looked at.
     """
-    old = physical_tables(before) if before else {}
-    for name, columns in physical_tables(after).items():
+    known = before.tables if before else {}
+    moved = {table.physical for table in after if known.get(table.name) != table}
+    given = [table for table in known.values() if table.physical in moved]
+    wanted = [table for table in after if table.physical in moved]
+    old = physical_tables(given)
+    for name, columns in physical_tables(wanted).items():
         had = old.get(name, {})
         missing = {column: field for column, field in columns.items() if column not in had}
         found = present(name) if missing else {}
@@ -79,9 +83,9 @@ def migration(
             yield _create(name, columns, dialect)
         elif missing:
             yield from _completed(name, missing, found, dialect, own=bool(had))
-    known = set(_indexes(before, dialect)) if before else set()
-    for statement in _indexes(after, dialect):
-        if statement not in known:
+    made = set(_indexes(given, dialect))
+    for statement in _indexes(wanted, dialect):
+        if statement not in made:
             yield statement
 
 
@@ -127,9 +131,9 @@ def _add(name: str, column: str, field: Field, dialect: Dialect) -> str:
     return f"ALTER TABLE {dialect.quote(name)} ADD COLUMN {dialect.quote(column)} {kind}"
 
 
-def _indexes(dictionary: Dictionary, dialect: Dialect) -> Iterator[str]:
+def _indexes(tables: Iterable[Table], dialect: Dialect) -> Iterator[str]:
     seen: set[tuple[str, tuple[str, ...], bool]] = set()
-    for table in dictionary:
+    for table in tables:
         for columns, unique in _wanted(table, dialect):
             key = (table.physical, columns, unique)
             if key not in seen:
