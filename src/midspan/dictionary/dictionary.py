@@ -55,20 +55,30 @@ class FieldPath(Struct, frozen=True):
 
 
 class Dictionary:
-    """Tables by name; never changed after it was built. ``version`` grows with every change."""
+    """Tables by name; never changed after it was built."""
 
-    def __init__(self, tables: Mapping[str, Table], version: int = 0) -> None:
+    def __init__(
+        self, tables: Mapping[str, Table], specs: Mapping[str, TableSpec] | None = None
+    ) -> None:
         self.tables: Mapping[str, Table] = MappingProxyType(dict(tables))
-        self.version = version
+        self._specs = specs or {}
 
     @classmethod
-    def build(cls, specs: Iterable[TableSpec], version: int = 0) -> Dictionary:
+    def build(cls, specs: Iterable[TableSpec], former: Dictionary | None = None) -> Dictionary:
         """Resolve specifications, parents before children, in any order.
+
+        What is specified as in ``former`` is taken from there: a change concerns few of hundreds
+        of tables.
 
         Raises:
             InvalidDefinition: an unknown parent, a circle, a second definition of a name.
         """
-        return cls(_Builder(specs).tables(), version)
+        builder = _Builder(specs, former)
+        return cls(builder.tables(), builder.specs)
+
+    def made_of(self, spec: TableSpec) -> Table | None:
+        """Return the table that was built from just this specification, whatever its parent."""
+        return self.tables.get(spec.name) if self._specs.get(spec.name) == spec else None
 
     def __contains__(self, name: object) -> bool:
         return name in self.tables
@@ -148,22 +158,23 @@ class Dictionary:
 class _Builder:
     """Resolves specifications into tables; used once."""
 
-    def __init__(self, specs: Iterable[TableSpec]) -> None:
-        self._specs: dict[str, TableSpec] = {}
+    def __init__(self, specs: Iterable[TableSpec], former: Dictionary | None) -> None:
+        self.specs: dict[str, TableSpec] = {}
         for spec in specs:
-            if spec.name in self._specs:
+            if spec.name in self.specs:
                 raise InvalidDefinition(f"Table {spec.name} is defined twice")
-            self._specs[spec.name] = spec
+            self.specs[spec.name] = spec
+        self._former = former or Dictionary({})
         self._children: dict[str, list[str]] = {}
-        for spec in self._specs.values():
+        for spec in self.specs.values():
             if spec.extends:
                 self._children.setdefault(spec.extends, []).append(spec.name)
         self._done: dict[str, Table] = {}
 
     def tables(self) -> dict[str, Table]:
-        for name in self._specs:
+        for name in self.specs:
             self._resolve(name, ())
-        return {name: self._done[name] for name in self._specs}
+        return {name: self._done[name] for name in self.specs}
 
     def _resolve(self, name: str, below: tuple[str, ...]) -> Table:
         if name in self._done:
@@ -172,15 +183,22 @@ class _Builder:
             raise InvalidDefinition(
                 f"Tables extend each other in a circle: {' > '.join((*below, name))}"
             )
-        spec = self._specs.get(name)
+        spec = self.specs.get(name)
         if spec is None:
             raise InvalidDefinition(
                 f"Table {below[-1]} extends {name}, which does not exist",
-                hint=did_you_mean(name, self._specs),
+                hint=did_you_mean(name, self.specs),
             )
         parent = self._resolve(spec.extends, (*below, name)) if spec.extends else None
-        self._done[name] = table = self._table(spec, parent)
+        self._done[name] = table = self._unchanged(spec, parent) or self._table(spec, parent)
         return table
+
+    def _unchanged(self, spec: TableSpec, parent: Table | None) -> Table | None:
+        """Return the former table, if nothing it is made of is another: itself, above, below."""
+        found = self._former.made_of(spec)
+        if found is None or found.classes != tuple(self._classes(spec.name)):
+            return None
+        return found if parent is self._former.tables.get(spec.extends or "") else None
 
     def _table(self, spec: TableSpec, parent: Table | None) -> Table:
         root = parent.root if parent else spec.name

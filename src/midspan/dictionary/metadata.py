@@ -117,12 +117,11 @@ def _fields(metadata: Metadata, tables: Mapping[str, str]) -> dict[str, list[Fie
     found: dict[str, list[FieldSpec]] = {}
     taken = set()
     for row in _by_name(metadata.fields):
-        values = dict(zip(FIELD_COLUMNS, row, strict=True))
-        if values["element"] and values["active"] is not False and values["active"] != 0:
-            taken.add((values["name"], values["element"]))
-            found.setdefault(values["name"], []).append(
-                _field_spec(values, tables, choices.get((values["name"], values["element"])))
-            )
+        name, element, active = row[0], row[1], row[-1]
+        if element and active is not False and active != 0:
+            taken.add((name, element))
+            spec = _field_spec(row, tables, choices.get((name, element)))
+            found.setdefault(name, []).append(spec)
     for row in _by_name(metadata.overrides):
         values = dict(zip(OVERRIDE_COLUMNS, row, strict=True))
         key = (values["name"], values["element"])
@@ -152,26 +151,30 @@ def _choices(metadata: Metadata) -> dict[tuple[str, str], list[Choice]]:
 
 def _by_name(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     """Return rows by their two first columns; an empty one, which is no name, is ``''``."""
-    named = [(row[0] or "", *row[1:]) for row in rows]
+    named = [row if row[0] else ("", *row[1:]) for row in rows]
     return sorted(named, key=lambda row: (row[0], str(row[1] or "")))
 
 
 def _field_spec(
-    values: Mapping[str, Any], tables: Mapping[str, str], choices: list[Choice] | None
+    row: tuple[Any, ...], tables: Mapping[str, str], choices: list[Choice] | None
 ) -> FieldSpec:
+    (
+        _, element, label, kind, reference, max_length, mandatory,
+        read_only, unique, display, default, audit, attributes, _,
+    ) = row  # fmt: skip
     return FieldSpec(
-        name=values["element"],
-        label=values["column_label"] or None,
-        type=values["internal_type"] or "string",
-        reference=_named(values["reference"], tables),
-        max_length=values["max_length"] or None,
-        mandatory=_flag(values["mandatory"]),
-        read_only=_flag(values["read_only"]),
-        unique=_flag(values["unique"]),
-        display=_flag(values["display"]),
-        default=values["default_value"] or None,
-        audit=None if values["audit"] is None else bool(values["audit"]),
-        indexed="index=true" in (values["attributes"] or "") or None,
+        name=element,
+        label=label or None,
+        type=kind or "string",
+        reference=_named(reference, tables),
+        max_length=max_length or None,
+        mandatory=_flag(mandatory),
+        read_only=_flag(read_only),
+        unique=_flag(unique),
+        display=_flag(display),
+        default=default or None,
+        audit=None if audit is None else bool(audit),
+        indexed="index=true" in (attributes or "") or None,
         choices=tuple(choices) if choices else None,
     )
 

@@ -49,7 +49,10 @@ SECRET_PROPERTIES = frozenset({"password", "password2"})
 
 
 class SnapshotPart(Struct, Generic[Loaded], frozen=True):
-    """A piece of configuration: its name, the tables it comes from, and how it is read."""
+    """A piece of configuration: its name, the tables it comes from, and how it is read.
+
+    ``load`` gets the dictionary; that of the dictionary itself gets the former one.
+    """
 
     name: str
     tables: frozenset[str]
@@ -96,12 +99,12 @@ class Snapshot:
         return self._parts.get(name)
 
 
-def load_dictionary(transaction: Transaction) -> Dictionary:
-    """Read the dictionary from its tables.
+def load_dictionary(transaction: Transaction, former: Dictionary | None = None) -> Dictionary:
+    """Read the dictionary from its tables; what is as in ``former`` is taken from there.
 
     A change of it is read three times: for the tables, for the rest of its transaction, and for
-    everybody after the commit. To make a dictionary takes much longer than to read its rows, so
-    the same rows give the same one, as long as somebody uses it.
+    everybody after the commit. To make a dictionary takes longer than to read its rows, so the
+    same rows give the same one, as long as somebody uses it.
     """
     sql = Statements("midspan.records", "records", transaction.dialect)
     metadata = Metadata(
@@ -114,7 +117,7 @@ def load_dictionary(transaction: Transaction) -> Dictionary:
     digest = hashlib.blake2b(msgspec.msgpack.encode(metadata)).digest()
     found = _IN_USE.get(digest)
     if found is None:
-        found = _IN_USE[digest] = Dictionary.build(specs_of(metadata))
+        found = _IN_USE[digest] = Dictionary.build(specs_of(metadata), former)
     return found
 
 
@@ -154,7 +157,7 @@ DICTIONARY = SnapshotPart(
     frozenset(
         {"sys_db_object", "sys_dictionary", "sys_dictionary_override", "sys_choice", "sys_number"}
     ),
-    lambda transaction, _: load_dictionary(transaction),
+    load_dictionary,
 )
 ACCESS = SnapshotPart(
     "access",
@@ -235,7 +238,7 @@ class SnapshotHolder:
 
     def load(self, transaction: Transaction) -> Snapshot:
         """Return the snapshot of what ``transaction`` sees, read anew and not published."""
-        versions = {name: int(value) for name, value in transaction.rows(self._sql["versions"])}
+        versions = self._versions(transaction)
         return self._load(transaction, None, versions)[0]
 
     def on_renewal(self, listener: Callable[[Snapshot, frozenset[str]], None]) -> None:
@@ -263,26 +266,43 @@ class SnapshotHolder:
         With ``publish`` False the result stays private, for a transaction that changed
         configuration and is not committed yet.
         """
-        versions = {name: int(value) for name, value in transaction.rows(self._sql["versions"])}
+        versions = self._versions(transaction)
         with self._lock:
             known = self._current
         if known is not None and known.versions == versions:
             self._checked = self._clock.monotonic()
             return known
         snapshot, renewed = self._load(transaction, known, versions)
-        if publish:
-            self._publish(snapshot, renewed)
+        self._publish(snapshot, renewed)
         return snapshot
+
+    def ahead(self, transaction: Transaction, dictionary: Dictionary | None) -> Snapshot:
+        """Return the snapshot of a transaction that changed configuration and is not committed.
+
+        Nobody else gets it. ``dictionary`` is the one it changed and read, if it did.
+        """
+        versions = self._versions(transaction)
+        with self._lock:
+            known = self._current
+        return self._load(transaction, known, versions, dictionary)[0]
 
     def refresh(self) -> None:
         """Read the committed configuration now; called after a commit that changed some."""
         with self._database.read() as transaction:
             self.renew(transaction)
 
+    def _versions(self, transaction: Transaction) -> dict[str, int]:
+        return {name: int(value) for name, value in transaction.rows(self._sql["versions"])}
+
     def _load(
-        self, transaction: Transaction, known: Snapshot | None, versions: Mapping[str, int]
+        self,
+        transaction: Transaction,
+        known: Snapshot | None,
+        versions: Mapping[str, int],
+        dictionary: Dictionary | None = None,
     ) -> tuple[Snapshot, frozenset[str]]:
         loaded: dict[str, Any] = {}
+        former = known.dictionary if known else Dictionary({})
         renewed = set()
         for part in self._parts:
             dictionary_moved = "dictionary" in renewed
@@ -291,9 +311,10 @@ class SnapshotHolder:
                 or dictionary_moved
                 or known.versions.get(part.name) != versions.get(part.name)
             ):
-                loaded[part.name] = part.load(
-                    transaction, loaded.get("dictionary") or Dictionary({})
-                )
+                if part is DICTIONARY and dictionary is not None:
+                    loaded[part.name] = dictionary
+                else:
+                    loaded[part.name] = part.load(transaction, loaded.get("dictionary") or former)
                 renewed.add(part.name)
             else:
                 loaded[part.name] = known.raw(part.name)

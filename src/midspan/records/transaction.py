@@ -395,15 +395,15 @@ class RecordTransaction:
         if not self._stale:
             return
         self._stale = False
-        before = self.dictionary
+        before, after = self.dictionary, None
         # Only here, where no savepoint can take it back together with the change it stands for.
         for part in sorted(self._touched):
             self.database.execute(self.store.sql["raise_version"], (part,))
         if "dictionary" in self._touched:
             # First, because other parts are read from tables that may be new.
-            after = load_dictionary(self.database)
+            after = load_dictionary(self.database, before)
             migrate(self.database, before, after)
-        self.use(self.store.holder.renew(self.database, publish=False))
+        self.use(self.store.holder.ahead(self.database, after))
 
     def after_commit(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` once everything here is durable."""

@@ -8,12 +8,21 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.dictionary.families import families
 
 import midspan.dictionary.fieldtype
 import midspan.dictionary.table
 import midspan.dictionary.values
 from midspan.apps.load import builtin_apps
-from midspan.dictionary import Choice, Dictionary, Field, FieldSpec, NumberFormat, TableSpec
+from midspan.dictionary import (
+    Choice,
+    Dictionary,
+    Field,
+    FieldSpec,
+    NumberFormat,
+    Strategy,
+    TableSpec,
+)
 from midspan.dictionary.metadata import (
     CHOICE_COLUMNS,
     FIELD_COLUMNS,
@@ -227,3 +236,16 @@ def test_examples_in_docstrings(module: Any) -> None:
     result = doctest.testmod(module)
     assert result.attempted > 0
     assert result.failed == 0
+
+
+@given(st.data(), st.sampled_from(Strategy))
+def test_what_did_not_change_is_taken_over_and_nothing_else(
+    data: st.DataObject, strategy: Strategy
+) -> None:
+    before, after = (data.draw(families(strategy)) for _ in range(2))
+    former = Dictionary.build(before)
+    alone, changed = Dictionary.build(after), Dictionary.build(after, former)
+    assert list(changed) == list(alone)
+    assert changed.tables["u_plain"] is former.tables["u_plain"]
+    again = Dictionary.build(after, changed)
+    assert all(again.tables[name] is table for name, table in changed.tables.items())

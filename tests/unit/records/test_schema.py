@@ -38,8 +38,8 @@ def test_a_dictionary_is_made_once_for_each_state_of_its_rows(
     """A change reads it three times, and whoever reads the same rows gets the same object."""
     made: list[Dictionary] = []
 
-    def build(specs: list[TableSpec]) -> Dictionary:
-        made.append(build_of(specs))
+    def build(specs: list[TableSpec], former: Dictionary | None) -> Dictionary:
+        made.append(build_of(specs, former))
         return made[-1]
 
     instance.holder.current()  # made before, whichever test is the first
