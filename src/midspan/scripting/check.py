@@ -35,7 +35,7 @@ CLIENT = frozenset(
 )
 """Names that only browsers or Node.js have: a script that uses one is parsed and left at that."""
 _LIMITS = Limits(
-    wall=timedelta(seconds=20),
+    wall=timedelta(minutes=2),
     cpu=timedelta(seconds=20),
     memory=256 * 1024 * 1024,
     stack=16 * 1024 * 1024,
