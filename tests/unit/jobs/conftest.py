@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import cast
 
 import pytest
 from tests.guard import GUARD
@@ -14,7 +15,7 @@ from midspan.instance import Instance
 from midspan.jobs import JobQueue, JobRow, JobTable, ManualJobs, NodeJobs
 from midspan.jobs.dbos import DbosCarrier
 from midspan.jobs.node import ThreadCarrier
-from midspan.kernel.clock import Clock, ManualClock, SystemClock
+from midspan.kernel.clock import ManualClock
 from midspan.testing import open_instance
 
 
@@ -25,7 +26,7 @@ class Driver:
         self.instance = instance
         self.queue = queue
         self.table = table
-        self.clock: Clock = table.clock
+        self.clock = cast(ManualClock, table.clock)
 
     @property
     def database(self):  # type: ignore[no-untyped-def]
@@ -37,11 +38,15 @@ class Driver:
 
     def until(self, sys_id: str, *states: str) -> JobRow:
         """Let it work until the job has one of the states."""
+        self.wait(lambda: self.read(sys_id).state in states)
+        return self.read(sys_id)
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        """Let it work until the condition holds."""
         deadline = time.monotonic() + GUARD
-        while (row := self.read(sys_id)).state not in states:
-            assert time.monotonic() < deadline, f"{row} did not become {states}"
+        while not condition():
+            assert time.monotonic() < deadline, "the condition did not come true"
             self.step()
-        return row
 
     def step(self) -> None:
         if isinstance(self.queue, ManualJobs):
@@ -51,11 +56,21 @@ class Driver:
             threading.Event().wait(0.02)
 
     def pass_time(self, by: timedelta) -> None:
-        """Move the clock, or live through it."""
-        if isinstance(self.queue, ManualJobs):
-            self.queue.advance(by)
-        else:
-            threading.Event().wait(by.total_seconds())
+        """Move the clock, and let the queue notice."""
+        self.clock.advance(by)
+        self.step()
+
+    def live_until(self, condition: Callable[[], bool]) -> None:
+        """Let the time pass that jobs wait for, one after the other, until the condition holds."""
+
+        def ended() -> bool:
+            with self.database.read() as transaction:
+                coming = self.table.next_run(transaction)
+            if coming is not None and coming > self.clock.now():
+                self.pass_time(coming - self.clock.now())
+            return condition()
+
+        self.wait(ended)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -70,11 +85,10 @@ def driver(request: pytest.FixtureRequest, opened: Instance) -> Iterator[Driver]
     """A queue that is not started yet, over an empty table of jobs."""
     with opened.database.write() as transaction:
         transaction.execute("DELETE FROM sys_job")
+    table = JobTable(opened.database, ManualClock(), opened.ids, "node-1")
     if request.param == "manual":
-        table = JobTable(opened.database, ManualClock(), opened.ids, "node-1")
         queue: JobQueue = ManualJobs(table)
     else:
-        table = JobTable(opened.database, SystemClock(), opened.ids, "node-1")
         carrier = ThreadCarrier(4) if request.param == "threads" else _dbos(opened)
         queue = NodeJobs(table, carrier, limit=4)
     yield Driver(opened, queue, table)
