@@ -384,7 +384,8 @@ def _journals(transaction: RecordTransaction, view: View, page: Page) -> dict[tu
     if not visible or not ids:
         return {}
     names = ("element_id", "element", "value", "sys_created_on", "sys_created_by")
-    newest = (Sort(page.dictionary.path("sys_journal_field", "sys_created_on"), True),)
+    sorts = ("sys_created_on", "sys_id")
+    newest = tuple(Sort(page.dictionary.path("sys_journal_field", name), True) for name in sorts)
     rows = _rows_of(transaction, "sys_journal_field", names, ids, newest)
     people = full_names(transaction, {row[4] for row in rows if row[4]})
     history: dict[tuple[str, str], str] = {}

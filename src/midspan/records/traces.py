@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import orjson
 
+from midspan.kernel.ids import IdSource
 from midspan.records.change import Draft, Operation
 
 
@@ -33,10 +34,14 @@ def event_payload(draft: Draft, actor: str) -> str:
     return orjson.dumps({"actor": actor, "changes": changes}).decode()
 
 
-def journal_rows(draft: Draft) -> Iterable[dict[str, str]]:
-    """Yield the journal entries that a stored draft adds."""
+def journal_rows(draft: Draft, ids: IdSource) -> Iterable[dict[str, str]]:
+    """Yield the journal entries that a stored draft adds.
+
+    Their ids grow: entries of one second are told apart by them.
+    """
     for name, text in draft.journal.items():
         yield {
+            "sys_id": ids.uuid7().replace("-", ""),
             "name": draft.table.name,
             "element_id": draft.sys_id,
             "element": name,

@@ -440,7 +440,8 @@ class Writer:
 
     def _record(self, transaction: RecordTransaction, drafts: list[Draft]) -> None:
         """Write journal entries, audit rows and events of stored drafts."""
-        journal = [row for draft in drafts for row in journal_rows(draft)]
+        ids = self._store.ids
+        journal = [row for draft in drafts for row in journal_rows(draft, ids)]
         transaction.engine_insert("sys_journal_field", journal)
         audited = [draft for draft in drafts if draft.options.rules and draft.table.audit]
         user = transaction.actor.user_name
