@@ -6,12 +6,12 @@ Source: ``spec/rest-api.md`` 1.7.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal, InvalidOperation
 
 from msgspec import Struct
 
 from midspan.dictionary import Dictionary, Field
 from midspan.formats import dates
+from midspan.formats.amounts import dollars
 from midspan.formats.datepattern import compile_pattern
 from midspan.kernel.errors import MidspanError
 from midspan.security import Actor
@@ -105,20 +105,7 @@ def _duration(_: Locale) -> Show:
 
 
 def _money(_: Locale) -> Show:
-    return _dollars
-
-
-def _dollars(text: str) -> str:
-    """Return an amount as the vendor's default locale shows it.
-
-    >>> _dollars("1499"), _dollars("-2.5")
-    ('$1,499.00', '-$2.50')
-    """
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        return text
-    return f"{'-' if amount < 0 else ''}${abs(amount):,.2f}"
+    return dollars
 
 
 def _kept(convert: Callable[[], str], text: str) -> str:

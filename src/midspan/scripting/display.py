@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from midspan.dictionary import Field, Storage
+from midspan.dictionary import Dictionary, Field, Storage
 from midspan.formats import dates
+from midspan.formats.amounts import dollars, typed_number
 from midspan.kernel.errors import InvalidValue, MidspanError
 from midspan.query import ALWAYS, Operator, ReadPlan, Test, both, display_path
 from midspan.query.functions import function_path, is_function
@@ -14,6 +15,8 @@ from midspan.scripting.locale import Locale, locale_of
 
 MASK = "********"
 _ALL_ENTRIES = 10_000
+_LENGTHS = ("glide_duration", "timer")
+"""Types of lengths of time, which are stored as the instant that long after 1970."""
 
 
 def display_texts(
@@ -33,7 +36,7 @@ def display_texts(
     if field.kind.reference or field.kind.multiple:
         return _referenced(transaction, field, texts, secure=secure)
     locale = _locale(transaction)
-    return [_plain(locale, field, text) for text in texts]
+    return [_plain(dictionary, locale, field, text) if text else "" for text in texts]
 
 
 def stored_text(transaction: RecordTransaction, table: str, name: str, shown: str) -> str | None:
@@ -44,10 +47,17 @@ def stored_text(transaction: RecordTransaction, table: str, name: str, shown: st
     field = transaction.dictionary.field(table, name)
     if not shown:
         return ""
-    if field.kind.reference and field.reference in transaction.dictionary:
-        return _id_of(transaction, field.reference or "", shown)
-    if field.storage is Storage.DATETIME:
+    if field.reference and field.reference in transaction.dictionary:
+        if field.kind.multiple:
+            return _ids_of(transaction, field.reference, shown)
+        if field.kind.reference:
+            return _id_of(transaction, field.reference, shown)
+    if field.storage is Storage.DATETIME and field.type not in (*_LENGTHS, "glide_time"):
         return _moment(_locale(transaction), shown)
+    if field.storage is Storage.DATE:
+        return _day(_locale(transaction), shown)
+    if field.storage in (Storage.INTEGER, Storage.DECIMAL) and not field.choices:
+        return typed_number(shown)
     found = (choice.value for choice in field.choices if choice.label == shown)
     return next(found, shown)
 
@@ -63,7 +73,7 @@ def journal_text(
     table, sys_id, name = place
     entries = transaction.find(
         "sys_journal_field",
-        f"element_id={sys_id}^element={name}^ORDERBYDESCsys_created_on",
+        f"element_id={sys_id}^element={name}^ORDERBYDESCsys_created_on^ORDERBYDESCsys_id",
         limit=count if count > 0 else _ALL_ENTRIES,
     )
     label = transaction.dictionary.field(table, name).label
@@ -92,16 +102,30 @@ def _user_names(
     return {row[0]: row[1] for row in transaction.run(plan) if row[0] and row[1]}
 
 
-def _plain(locale: Locale, field: Field, text: str) -> str:
+def _plain(dictionary: Dictionary, locale: Locale, field: Field, text: str) -> str:
     if field.choices:
         return field.label_of(text) or text
-    if field.type == "glide_duration" and text:
-        return dates.duration_words(dates.parse_internal(text) - dates.EPOCH)
+    if field.type in ("sys_class_name", "table_name"):
+        return dictionary.table(text).label if text in dictionary else text
+    if field.type in ("currency", "price"):
+        return dollars(text)
+    if field.type == "glide_time":
+        return text[11:] if len(text) == len("1970-01-01 00:00:00") else text
+    if field.type in _LENGTHS:
+        return _kept(lambda: dates.duration_words(dates.parse_duration(text)), text)
     if field.storage is Storage.DATETIME:
-        return _instant(locale, text)
-    if field.storage is Storage.DATE and text:
-        return dates.to_display(text, "UTC", locale.date)
+        return _kept(lambda: _instant(locale, text), text)
+    if field.storage is Storage.DATE:
+        return _kept(lambda: dates.to_display(text, "UTC", locale.date), text)
     return text
+
+
+def _kept(convert: Callable[[], str], text: str) -> str:
+    """Return what a text is shown as; a script may have set one that is no proper value."""
+    try:
+        return convert()
+    except InvalidValue:
+        return text
 
 
 def _locale(transaction: RecordTransaction) -> Locale:
@@ -120,6 +144,19 @@ def _moment(locale: Locale, shown: str) -> str:
             return dates.format_internal(dates.parse_any(shown, locale.zone))
         except InvalidValue:
             return shown
+
+
+def _day(locale: Locale, shown: str) -> str:
+    try:
+        return dates.from_display(shown, "UTC", locale.date)[:10]
+    except MidspanError:
+        return shown
+
+
+def _ids_of(transaction: RecordTransaction, table: str, shown: str) -> str:
+    """Return the ids of a list's names; what is no name, such as an address, stays."""
+    parts = [part.strip() for part in shown.split(",")]
+    return ",".join(_id_of(transaction, table, part) or part for part in parts if part)
 
 
 def _id_of(transaction: RecordTransaction, table: str, shown: str) -> str | None:
