@@ -3,7 +3,7 @@
 'use strict';
 const { Error, Number, Object } = shared.intrinsics;
 const { STATE, describe, host, textOf } = shared;
-const { Stream, Optional } = shared.part('streams');
+const { Optional, streamOf } = shared.part('streams');
 const {
   GlideAggregate, NUMERIC, aggregateValue, assign, changeOf, displayIn, elementAt, elementField, elementText,
   encoded, groupValue, idOf, insertRow, newState, queryOf, runAggregate, runQuery, step, updateRow, wrapState, write,
@@ -32,7 +32,7 @@ function knownField(table, path) {
     field = meta?.fields[name];
     if (field === undefined) {
       const known = Object.keys(meta?.fields ?? {}).sort().join(', ');
-      throw new Error(`Unknown field '${name}' in table '${meta?.name ?? table}'. Known fields: ${known}`);
+      throw new Error(`Unable to find field '${name}' in table '${meta?.name ?? table}'. Known fields: ${known}`);
     }
     meta = field.reference ? describe(field.reference) : null;
   }
@@ -44,16 +44,15 @@ function checkValue(table, path, value) {
   const field = knownField(table, path);
   const text = textOf(value);
   if (text === '' || text.startsWith('javascript:')) return;
-  const place = `for field '${path}' in table '${table}'`;
-  if (NUMERIC.includes(field.storage) && Number.isNaN(Number(text))) {
-    throw new Error(`Unable to use '${text}' ${place}: expected a number`);
-  }
-  if (field.storage === 'boolean' && !['true', 'false', '0', '1'].includes(text)) {
-    throw new Error(`Unable to use '${text}' ${place}: expected a boolean`);
+  const unfit = NUMERIC.includes(field.storage) ? Number.isNaN(Number(text))
+    : field.storage === 'boolean' && !['true', 'false', '0', '1'].includes(text);
+  if (unfit) {
+    throw new Error(`Unable to match value ['${text}'] with field '${path}' in table '${table}'. `
+      + `Expecting type '${field.type}'`);
   }
   const allowed = (field.choices ?? []).map((choice) => choice.value);
   if (allowed.length > 0 && field.type === 'choice' && !allowed.includes(text)) {
-    throw new Error(`Invalid value '${text}' ${place}. Allowed values: ${allowed.join(', ')}`);
+    throw new Error(`Invalid value '${text}' for field '${path}' in table '${table}'. Allowed values: ${allowed.join(', ')}`);
   }
 }
 
@@ -76,7 +75,7 @@ function selectedValue(state, path) {
   const element = elementAt(state, field);
   if (flag === undefined) return nativeValue(elementField(element), elementText(element));
   if (flag === 'CURRENCY_CODE') return elementText(element) === '' ? null : 'USD';
-  return displayIn(state, field) || null;
+  return displayIn(state, field) || (flag === 'DISPLAY' ? '' : null);
 }
 
 // `a.b` becomes an object within the object; a field that also has its own value keeps it.
@@ -153,11 +152,11 @@ class GlideQuery {
   orWhereNull(field) { return this.#where('or', [field, 'ISEMPTY']); }
   orWhereNotNull(field) { return this.#where('or', [field, 'ISNOTEMPTY']); }
   orderBy(...fields) {
-    return fields.reduce((query, field) => query.#with({ kind: 'order', args: [field], descending: false }), this);
+    return namesIn(fields).reduce((query, field) => query.#with({ kind: 'order', args: [field], descending: false }), this);
   }
   orderByDesc(...args) {
     if (args.length === 2 && AGGREGATES.includes(textOf(args[0]))) return this.#with({ kind: 'sort', args });
-    return args.reduce((query, field) => query.#with({ kind: 'order', args: [field], descending: true }), this);
+    return namesIn(args).reduce((query, field) => query.#with({ kind: 'order', args: [field], descending: true }), this);
   }
   limit(most) {
     if (!(Number(most) > 0)) throw new Error(`limit(most): '${textOf(most)}' is no positive number`);
@@ -177,9 +176,9 @@ class GlideQuery {
   // Reading
   select(...fields) {
     const names = this.#checked(fields.flat());
-    if (this.#has('group')) return this.#groups();
+    if (this.#has('group') || this.#has('aggregate')) return this.#groups();
     this.#state(); // mistakes are told here, not where the stream is consumed
-    return new Stream(() => {
+    return streamOf(() => {
       const state = this.#state();
       state.reads = firstSteps(names);
       runQuery(state);
@@ -216,14 +215,14 @@ class GlideQuery {
     this.#written(insertRow(state), state, 'insert');
     return Optional.of(rowOf(state, names));
   }
-  update(values, fields) {
+  update(values = {}, fields = []) {
     const state = this.limit(1).#state();
     const byId = this.#steps.some((one) => one.kind === 'where' && textOf(one.args?.[0]) === 'sys_id');
     if (!byId) throw new Error("update() needs a where('sys_id', id); use updateMultiple() for several records");
     runQuery(state);
     if (!step(state)) return this.#none();
     this.#assign(state, values);
-    const names = this.#checked([...Object.keys(values), ...(fields ?? [])]);
+    const names = this.#checked([...Object.keys(values), ...fields]);
     this.#written(updateRow(state), state, 'update');
     return Optional.of(rowOf(state, names));
   }
@@ -247,7 +246,7 @@ class GlideQuery {
   }
   del() { this.deleteMultiple(); }
 
-  toGlideRecord() { return wrapState(this.#state()); }
+  toGlideRecord() { return this.#has('aggregate') ? this.#aggregate() : wrapState(this.#state()); }
   toString() { return `GlideQuery<${this.table}> ${encoded(this.#state())}`; }
 
   #has(kind) { return this.#steps.some((one) => one.kind === kind); }
@@ -316,6 +315,7 @@ class GlideQuery {
     const state = this.#state();
     const record = new GlideAggregate(this.table);
     Object.assign(record[STATE], { conditions: state.conditions, order: state.order, limit: state.limit, secure: state.secure });
+    if (!this.#has('group')) record.setGroup(false);
     for (const one of this.#steps) {
       if (one.kind === 'group') one.fields.forEach((name) => { knownField(this.table, name); record.groupBy(name); });
       else if (one.kind === 'aggregate') record.addAggregate(...this.#counted(one.type, one.field));
@@ -356,17 +356,24 @@ class GlideQuery {
     return this.#optional(() => this.#single(type, path));
   }
 
+  // The group of records without a value is an empty text, or null where texts are no values.
+  #groupOf(state, name) {
+    const field = knownField(this.table, name);
+    const value = nativeValue(field, groupValue(state, name));
+    return value === null && field.storage === 'text' ? '' : value;
+  }
+
   // Rows of groups: {group: {field: value}, count, sum: {field: number}, ..}.
   #groups() {
     const wanted = this.#steps.filter((one) => one.kind === 'aggregate');
     const fields = this.#steps.filter((one) => one.kind === 'group').flatMap((one) => one.fields);
-    return new Stream(() => {
+    return streamOf(() => {
       const record = this.#aggregate();
       runAggregate(record[STATE]);
       return () => {
         if (!step(record[STATE])) return null;
-        const row = { group: {} };
-        for (const name of fields) row.group[name] = nativeValue(knownField(this.table, name), groupValue(record[STATE], name));
+        const row = fields.length === 0 ? {} : { group: {} };
+        for (const name of fields) row.group[name] = this.#groupOf(record[STATE], name);
         for (const { type, field } of wanted) {
           const text = aggregateValue(record[STATE], type, field);
           if (field === undefined) {
@@ -380,6 +387,10 @@ class GlideQuery {
       };
     });
   }
+}
+
+function namesIn(fields) {
+  return fields.flat().flatMap((field) => textOf(field).split(',')).map((name) => name.trim());
 }
 
 function aggregateType(type) {

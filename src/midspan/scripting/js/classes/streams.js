@@ -29,7 +29,7 @@ class Optional {
   get() {
     if (this.isPresent()) return this.#value();
     const reason = this.#reason === '' ? '' : `: ${this.#reason}`;
-    throw new Error(`get() was called on an empty Optional${reason}`);
+    throw new Error(`get() called on empty Optional${reason}`);
   }
   orElse(otherwise) { return this.isPresent() ? this.#value() : otherwise; }
   ifPresent(use) { if (this.isPresent()) use(this.#value()); }
@@ -45,16 +45,27 @@ class Optional {
 }
 
 // A stream reads as it is consumed; `open` returns a function that gives {value}, or null at the end.
+let streamOf;
+
 class Stream {
   #open;
 
-  constructor(open) {
-    if (typeof open !== 'function') throw new TypeError('Use Stream.fromArray(values)');
-    this.#open = open;
+  // `next` gives one value after the other, without an end: limit() or find() end it.
+  constructor(next) {
+    if (typeof next !== 'function') throw new TypeError('Use Stream.fromArray(values), or a function that gives values');
+    this.#open = () => () => ({ value: next() });
+  }
+
+  static {
+    streamOf = (open) => {
+      const stream = new Stream(open);
+      stream.#open = open;
+      return stream;
+    };
   }
 
   static fromArray(values) {
-    return new Stream(() => {
+    return streamOf(() => {
       let at = 0;
       return () => (at < values.length ? { value: values[at++] } : null);
     });
@@ -66,7 +77,7 @@ class Stream {
   }
 
   map(change) {
-    return new Stream(() => {
+    return streamOf(() => {
       const next = this.#open();
       return () => {
         const item = next();
@@ -75,7 +86,7 @@ class Stream {
     });
   }
   filter(accept) {
-    return new Stream(() => {
+    return streamOf(() => {
       const next = this.#open();
       return () => {
         let item = next();
@@ -85,7 +96,7 @@ class Stream {
     });
   }
   flatMap(change) {
-    return new Stream(() => {
+    return streamOf(() => {
       const next = this.#open();
       let inner = () => null;
       return () => {
@@ -101,7 +112,7 @@ class Stream {
     });
   }
   limit(most) {
-    return new Stream(() => {
+    return streamOf(() => {
       const next = this.#open();
       let left = Number(most);
       return () => (left-- > 0 ? next() : null);
@@ -110,7 +121,7 @@ class Stream {
   chunk(size) {
     const most = Math.trunc(Number(size));
     if (!(most > 0)) throw new TypeError('chunk(size): size has to be a positive number');
-    return new Stream(() => {
+    return streamOf(() => {
       const next = this.#open();
       return () => {
         const part = [];
@@ -160,5 +171,5 @@ class Stream {
   }
 }
 
-return { Stream, Optional };
+return { Stream, Optional, streamOf };
 })
