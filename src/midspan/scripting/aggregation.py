@@ -135,7 +135,11 @@ _PERIODS: dict[str, Callable[[datetime, int], tuple[str, str]]] = {
     "date": lambda at, _: (f"{at:%Y-%m-%d}", f"{at:%Y-%m-%d}"),
     "day": lambda at, _: (f"{at:%Y-%m-%d}", f"{at:%Y-%m-%d}"),
     "hour": lambda at, _: (f"{at:%Y-%m-%d %H}", f"{at:%Y-%m-%d %H}:00:00"),
-    "dayofweek": lambda at, _: (str(at.isoweekday()), f"{at:%A}"),
+    "dayofweek": lambda at, _: (str(at.isoweekday() % 7), f"{at:%A}"),
+    "dayofweek/year": lambda at, _: (
+        f"{at.year:04}-{at.isoweekday() % 7}",
+        f"{at:%A}/{at.year}",
+    ),
     "minute": _minute,
 }
 

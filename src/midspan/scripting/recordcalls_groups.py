@@ -42,11 +42,20 @@ _log = logging.getLogger("midspan.script")
 
 
 class Trend(Struct, frozen=True):
-    """Groups by period: the field of an instant, the unit, and for minutes how many of them."""
+    """Groups by period: the field of an instant, the unit, and for minutes how many of them.
+
+    With ``year`` days of the week are of a year, those of others are groups of their own.
+    """
 
     field: str
     unit: str
     minutes: int = 1
+    year: bool = True
+
+    @property
+    def period(self) -> str:
+        """The unit as ``period`` names it."""
+        return "dayofweek/year" if self.unit == "dayofweek" and self.year else self.unit
 
 
 class Having(Struct, frozen=True):
@@ -75,6 +84,8 @@ class Groups(Struct, frozen=True, kw_only=True):
     having: list[Having] = []
     sort: list[Sorting] = []
     trend: Trend | None = None
+    window: tuple[int, int] | None = None
+    """The records that are counted, of those that the criteria find: the first, and one too far."""
 
 
 class GroupCalls:
@@ -101,7 +112,7 @@ class GroupCalls:
         _refuse_unknown(wanted)
         with self._lend(False, wanted.criteria.secure) as transaction:
             try:
-                names, found = _groups(transaction, wanted)
+                names, found = _groups(transaction, _windowed(transaction, wanted))
             except AccessDenied as error:
                 _log.warning("the groups are not for the user: %s", error.explain())
                 return {"groups": [], "rows": []}
@@ -126,6 +137,17 @@ def _refuse_unknown(wanted: Groups) -> None:
         raise InvalidRequest(
             f"There is no trend by {wanted.trend.unit}", hint=f"There are {', '.join(UNITS)}."
         )
+
+
+def _windowed(transaction: RecordTransaction, wanted: Groups) -> Groups:
+    """Return groups of the records of the window alone."""
+    if wanted.window is None:
+        return wanted
+    criteria = msgspec.structs.replace(wanted.criteria, window=wanted.window, limit=None)
+    ids = plans.ids_of(transaction, plans.plan(transaction, criteria))
+    chosen = {"terms": [["", "sys_id", "IN", ",".join(ids)]]}
+    criteria = msgspec.structs.replace(wanted.criteria, conditions=[chosen], rules=False)
+    return msgspec.structs.replace(wanted, criteria=criteria)
 
 
 def _groups(
@@ -244,7 +266,7 @@ def _fine(
     trend = wanted.trend
     if trend:
         zone = transaction.values.zone
-        sorted_by, shown = period(values[trend.field], trend.unit, zone, max(1, trend.minutes))
+        sorted_by, shown = period(values[trend.field], trend.period, zone, max(1, trend.minutes))
         keys = (*keys, f"{sorted_by}\0{shown}")
     return Fine(int(row[len(names)] or 0), keys, values)
 

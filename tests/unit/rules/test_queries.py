@@ -65,6 +65,22 @@ def test_glide_records_find_less(instance: Instance, records: dict[str, str]) ->
         assert asked(instance, got) is False
 
 
+def test_aggregates_count_less_unless_they_turn_rules_off(
+    instance: Instance, records: dict[str, str]
+) -> None:
+    text = (
+        "var ga = new GlideAggregate('incident'); ga.addAggregate('COUNT'); {} ga.query();"
+        "ga.next(); ga.getAggregate('COUNT')"
+    )
+    with rules(instance, RULE):
+        assert asked(instance, text.format("")) == "1"
+        assert asked(instance, text.format("ga.setAggregateWindow(0, 2);")) == "1"
+        assert asked(instance, text.format("ga.setAggregateWorkflow(true);")) == "1"
+        free = "ga.setAggregateWorkflow(false);"
+        assert asked(instance, text.format(free)) == "3"
+        assert asked(instance, text.format(free + "ga.setAggregateWindow(0, 2);")) == "2"
+
+
 def test_the_record_store_reads_and_writes_less(
     instance: Instance, records: dict[str, str]
 ) -> None:

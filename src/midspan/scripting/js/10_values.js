@@ -7,6 +7,7 @@ const hasOwn = Object.hasOwn;
 const Weak = WeakRef;
 const textMethods = String.prototype;
 const STATE = Symbol('state');
+const TAG = Symbol.toStringTag;
 const TABLE_TABLES = ['sys_db_object', 'sys_dictionary', 'sys_dictionary_override', 'sys_choice'];
 
 // The text in which a value is stored: empty for nothing, lists joined by commas.
@@ -63,6 +64,13 @@ function publish(name, value) {
 }
 
 const HTML = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
+
+// With a backslash before what would end a text in a script.
+const ENDS = { '\n': '\\n', '\r': '\\r' };
+
+function escapeTicks(text) {
+  return text.replace(/[\\'"\n\r]/g, (character) => ENDS[character] ?? `\\${character}`);
+}
 
 function escapeHtml(text) {
   return text.replace(/[&<>"']/g, (character) => HTML[character]);

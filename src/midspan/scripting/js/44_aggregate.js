@@ -24,12 +24,13 @@ function groupsOf(state) {
 }
 
 function runAggregate(state) {
-  const { aggregates, having, sort, trend } = state.grouping;
+  const { aggregates, having, sort } = state.grouping;
+  const trend = state.grouping.trend && { ...state.grouping.trend, year: state.grouping.byYear };
   const groups = groupsOf(state);
   const order = state.order.map(([field, descending]) => ({ function: '', field, descending }));
   const criteria = { ...queryOf(state), order: [] };
   const found = state.meta === null ? { groups: [], rows: [] } : __host('record.aggregate', [{
-    criteria, groups, trend,
+    criteria, groups, trend, window: state.grouping.window,
     aggregates: aggregates.map((one) => countedBy(state, one)),
     having: having.map((one) => ({ ...one, ...countedBy(state, one) })),
     sort: [...sort.map((one) => ({ ...one, ...countedBy(state, one) })), ...order],
@@ -75,6 +76,7 @@ class GlideAggregate extends GlideRecord {
     const state = this[STATE];
     state.grouping = {
       groups: [], aggregates: [], having: [], sort: [], trend: null, offset: 0, single: false,
+      window: null, byYear: true,
     };
     // Rows hold groups; what is no group of them is empty.
     state.meta = state.meta === null ? null : { ...state.meta, index: create(null) };
@@ -101,12 +103,17 @@ class GlideAggregate extends GlideRecord {
       field: textOf(field), unit: textOf(unit).toLowerCase(), minutes: Math.trunc(Number(minutes)) || 1,
     };
   }
+  get [TAG]() { return 'GlideAggregate'; }
+  setAggregateWorkflow(on) { this[STATE].rules = textOf(on) !== 'false'; }
   setGroup(on) { this[STATE].grouping.single = textOf(on) === 'false'; }
   setOrder() {}
   setGroupByFollowRef() {}
   setOrderByFollowRef() {}
-  setIntervalYearIncluded() {}
-  setAggregateWindow(first, last) { this.chooseWindow(first, last); }
+  setIntervalYearIncluded(on) { this[STATE].grouping.byYear = textOf(on) !== 'false'; }
+  // Which records are counted at all; chooseWindow() and setLimit() choose among the groups.
+  setAggregateWindow(first, last) {
+    this[STATE].grouping.window = [Math.max(0, Math.trunc(Number(first)) || 0), Math.trunc(Number(last)) || 0];
+  }
 
   query(...args) { aggregateWith(this[STATE], args); }
   _query(...args) { aggregateWith(this[STATE], args); }
