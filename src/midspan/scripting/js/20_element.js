@@ -9,6 +9,7 @@ let elementText; // its stored text, '' when it is empty; booleans are 'true' an
 let elementName;
 let elementField; // the description of its field
 let isElement; // whether a value is a field object; nothing that a script makes is
+let noteBehind; // keeps what is to be written into the record that a reference points at
 let walk; // the element of a column of the record that a reference points at, or undefined
 
 const elementFallback = new Proxy(create(Object.prototype), {
@@ -17,8 +18,10 @@ const elementFallback = new Proxy(create(Object.prototype), {
     if (!isElement(element)) return undefined;
     return walk(element, key) ?? textMember(element, key) ?? mistyped(element, key, 'GlideElement');
   },
-  set(target, key, value, element) { // writing through a reference changes nothing
-    return isElement(element) || reflectSet(target, key, value, element);
+  set(target, key, value, element) { // only insertWithReferences() and its like write behind references
+    if (!isElement(element)) return reflectSet(target, key, value, element);
+    noteBehind(element, key, value);
+    return true;
   },
 });
 
@@ -112,6 +115,11 @@ class GlideElement {
     elementName = (element) => element.#name;
     elementField = (element) => element.#field;
     isElement = (value) => typeof value === 'object' && value !== null && #field in value;
+    noteBehind = (element, key, value) => {
+      if (element.#parent !== null || walk(element, key) === undefined) return;
+      element.#state.behind ??= create(null);
+      (element.#state.behind[element.#name] ??= create(null))[key] = value;
+    };
     walk = (element, key) => {
       const known = element.#children?.[key];
       if (known !== undefined) return known;
@@ -135,6 +143,7 @@ class GlideElement {
   toJSON() { return elementText(this); }
 
   getValue() { return elementText(this) || null; }
+  getElementValue(name) { return valueIn(elementState(this), textOf(name)) || null; }
   getDisplayValue(most) {
     const text = groupedText(this);
     const shown = text === undefined ? displayIn(elementState(this), this.#name)
@@ -147,7 +156,7 @@ class GlideElement {
   getXHTMLValue() { return elementText(this); }
   getTextAreaDisplayValue() { return escapeHtml(this.getDisplayValue()); }
   getXMLValue() { return escapeHtml(elementText(this)); }
-  getEscapedValue() { return escapeHtml(elementText(this)); }
+  getEscapedValue() { return escapeTicks(elementText(this)); }
   setValue(value) { if (this.#parent === null) assign(this.#state, this.#name, value); }
   setDisplayValue(value) { if (this.#parent === null) assignDisplay(this.#state, this.#name, value); }
   setError(message) {
@@ -179,10 +188,22 @@ class GlideElement {
 
   getJournalEntry(count) {
     const state = elementState(this);
-    return __host('record.journal', [state.table, idOf(state), this.#name, Number(count), state.secure]);
+    const most = Math.trunc(Number(count)) || -1;
+    return __host('record.journal', [state.table, idOf(state), this.#name, most, state.secure]);
   }
   setJournalEntry(text) { this.setValue(text); }
-  getChoices() { return javaList((this.#field.choices ?? []).map((choice) => choice.value)); }
+  getChoices(dependent) {
+    const values = (this.#field.choices ?? []).map((choice) => choice.value);
+    const on = textOf(dependent);
+    if (on === '' || values.length === 0) return javaList(values);
+    const allowed = dependentChoices(this.#field.table, this.#name, this.#dependsOn(on));
+    return javaList(values.filter((value) => allowed.includes(value)));
+  }
+  // A value of the field that the choices depend on, or the name of that field.
+  #dependsOn(given) {
+    const state = elementState(this);
+    return state.meta.fields[given] === undefined ? given : valueIn(state, given);
+  }
   getChoiceValue() { return this.getDisplayValue(); }
 
   // The field that decides which choices this one has, or null.
@@ -221,6 +242,16 @@ class GlideElement {
     if (state.secure) return null; // nobody may read a secret under access control
     return __host('record.reveal', [state.table, idOf(state), this.#name]);
   }
+}
+
+function dependentChoices(table, name, on) {
+  const found = newState('sys_choice', false);
+  for (const pair of [['name', table], ['element', name]]) addTerms(found, pair);
+  addTerms(found, ['dependent_value', on]).addOrCondition('dependent_value', '');
+  runQuery(found);
+  const values = [];
+  while (step(found)) values.push(valueIn(found, 'value'));
+  return values;
 }
 
 const GLIDE_OBJECTS = {

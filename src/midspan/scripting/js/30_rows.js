@@ -14,6 +14,7 @@ function newState(tableName, secure) {
     reads: null, whole: false, narrow: false, width: 0, missed: 0,
     rules: true, systemFields: true, force: false, error: null, aborted: false, ahead: null,
     references: create(null), aheadRows: create(null), elements: create(null), saved: null,
+    ended: false, behind: null,
   };
 }
 
@@ -47,9 +48,16 @@ function assign(state, name, value) {
   if (field === undefined || field.computed) return;
   let text = textOf(value);
   if (text === 'NULL') text = '';
+  else if (field.storage === 'integer') text = wholeText(text);
   else if (field.storage === 'boolean' && text !== '') text = booleanText(text);
   state.pending[name] = text;
   if (state.view !== null) __host('view.set', [state.view, name, text]);
+}
+
+// Whole numbers keep nothing behind the point.
+function wholeText(text) {
+  const [, whole] = /^([+-]?\d+)\.\d*$/.exec(text) ?? [];
+  return whole ?? text;
 }
 
 function booleanText(text) {
@@ -159,6 +167,8 @@ function settleOn(state, row) {
   if (hasKeys(state.pending)) state.pending = create(null);
   if (hasKeys(state.references)) state.references = create(null);
   state.fresh = false;
+  state.ended = false;
+  state.behind = null;
   state.newId = '';
 }
 
@@ -251,10 +261,12 @@ function moveTo(state, position) {
     if (row !== null) {
       state.position = at;
       settleOn(state, row);
+      state.aborted = false;
       state.index = state.pageIndex;
       return true;
     }
   }
   state.position = state.count;
+  state.ended = true; // the last row stays readable
   return false;
 }

@@ -20,8 +20,15 @@ function write(state, call, change) {
   return outcome;
 }
 
+// Whether setAbortAction(true) was called for the row; rules have another way for theirs.
+function isAborted(state) {
+  if (!state.aborted || state.view !== null) return false;
+  state.error = 'The write was aborted by setAbortAction(true)';
+  return true;
+}
+
 function insertRow(state) {
-  if (state.meta === null) return null;
+  if (state.meta === null || isAborted(state)) return null;
   const change = changeOf(state);
   const values = create(null);
   completeRow(state);
@@ -40,6 +47,7 @@ function insertRow(state) {
 function updateRow(state) {
   if (state.meta === null) return null;
   if (state.row === null || state.fresh) return insertRow(state);
+  if (isAborted(state)) return null;
   const id = storedIn(state, 'sys_id');
   // What nobody fetched yet comes with the outcome then.
   const whole = isAlone(state) && state.index !== state.meta.index;
@@ -57,6 +65,20 @@ function updateRow(state) {
     showStored(state, outcome.row);
   }
   return id;
+}
+
+// Writes the records behind references first: those that there are, and new ones for empty fields.
+function writeBehind(state) {
+  const behind = state.behind ?? {};
+  for (const name of Object.keys(behind)) {
+    const target = newState(state.meta.fields[name].reference, state.secure);
+    const id = valueIn(state, name);
+    if (id === '' || !findBy(target, 'sys_id', id)) target.fresh = true;
+    for (const field of Object.keys(behind[name])) assign(target, field, behind[name][field]);
+    const written = updateRow(target);
+    if (written !== null) assign(state, name, written);
+  }
+  state.behind = null;
 }
 
 // Goes on with the row as it was written; what nobody fetched yet is not in it.

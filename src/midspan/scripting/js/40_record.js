@@ -124,6 +124,13 @@ function may(state, operation, id) {
   return state.meta !== null && __host('access.record', [state.table, id, operation]);
 }
 
+// Gives a new record its id, which may be read before it is inserted.
+function giveId(state, id) {
+  state.newId = id;
+  if (state.view === null && (state.row === null || state.fresh)) state.pending.sys_id = id;
+  return id;
+}
+
 class GlideRecord {
   constructor(table) {
     attach(this, newState(textOf(table), false));
@@ -131,7 +138,7 @@ class GlideRecord {
 
   // Conditions
   addQuery(...args) {
-    if (args.length === 1) return addText(this[STATE], textOf(args[0]));
+    if (args.length < 2) return addText(this[STATE], textOf(args[0]));
     return addTerms(this[STATE], args);
   }
   addUserQuery(...args) { return this.addQuery(...args); }
@@ -161,9 +168,16 @@ class GlideRecord {
   }
   getEncodedQuery() { return encoded(this[STATE]); }
   isValidEncodedQuery(text) {
-    return this.isValid() && __host('query.check', [this[STATE].table, textOf(text)]);
+    const query = textOf(text);
+    return query !== '' && this.isValid() && __host('query.check', [this[STATE].table, query]);
   }
-  isEncodedQueryValid(text) { return this.isValidEncodedQuery(text); }
+  // Adds the query as well; one that cannot be used finds nothing.
+  isEncodedQueryValid(text) {
+    const valid = this.isValidEncodedQuery(text);
+    if (valid) addText(this[STATE], textOf(text));
+    else addTerms(this[STATE], ['sys_id', '=', 'NotValidnull']);
+    return valid;
+  }
 
   // Result and cursor
   query(...args) { queryWith(this[STATE], args); }
@@ -186,8 +200,8 @@ class GlideRecord {
   getLocation() { return this[STATE].position; }
   setLocation(position) { moveTo(this[STATE], Number(position)); }
   saveLocation() { this[STATE].saved = this[STATE].position; }
-  restoreLocation() { if (this[STATE].saved !== null) moveTo(this[STATE], this[STATE].saved); }
-  getRowNumber() { return this[STATE].position + 1; }
+  restoreLocation() { moveTo(this[STATE], this[STATE].saved ?? 0); }
+  getRowNumber() { return this[STATE].saved ?? this[STATE].position; }
 
   // Writing
   initialize() {
@@ -204,8 +218,14 @@ class GlideRecord {
   }
   insert() { return insertRow(this[STATE]); }
   update() { return updateRow(this[STATE]); }
-  insertWithReferences() { return insertRow(this[STATE]); }
-  updateWithReferences() { return updateRow(this[STATE]); }
+  insertWithReferences() {
+    writeBehind(this[STATE]);
+    return insertRow(this[STATE]);
+  }
+  updateWithReferences() {
+    writeBehind(this[STATE]);
+    return updateRow(this[STATE]);
+  }
   updateNoDomain() { return updateRow(this[STATE]); }
   addValue(field, amount) {
     const name = textOf(field);
@@ -213,7 +233,7 @@ class GlideRecord {
   }
   updateMultiple() {
     const state = this[STATE];
-    if (state.meta === null) return;
+    if (state.meta === null || isAborted(state)) return;
     const values = { ...state.ahead, ...state.pending };
     write(state, 'record.updateMultiple', { ...changeOf(state), values, query: queryOf(state) });
     state.pending = create(null);
@@ -222,16 +242,16 @@ class GlideRecord {
   deleteRecord() {
     const state = this[STATE];
     const id = storedIn(state, 'sys_id');
-    if (id === '') return false;
+    if (id === '' || isAborted(state)) return false;
     return write(state, 'record.delete', { ...changeOf(state), values: {}, sys_id: id }) !== null;
   }
   deleteMultiple() {
     const state = this[STATE];
-    if (state.meta === null) return;
+    if (state.meta === null || isAborted(state)) return;
     write(state, 'record.deleteMultiple', { ...changeOf(state), values: {}, query: queryOf(state) });
   }
-  setNewGuid() { return (this[STATE].newId = __host('gs.guid', [])); }
-  setNewGuidValue(id) { this[STATE].newId = textOf(id); }
+  setNewGuid() { return giveId(this[STATE], __host('gs.guid', [])); }
+  setNewGuidValue(id) { giveId(this[STATE], textOf(id)); }
   applyEncodedQuery(text) {
     for (const part of textOf(text).split('^')) {
       const [, field, value] = /^([a-z0-9_]+)=(.*)$/s.exec(part) ?? [];
@@ -260,8 +280,9 @@ class GlideRecord {
   enableSessionLanguageJoin() {}
   largeResultExpected() {}
   addQueryHint() {}
+  addExtraField() {} // fields behind references come when they are read
   addDomainQuery() {}
-  queryNoDomain() { runQuery(this[STATE]); }
+  queryNoDomain(...args) { queryWith(this[STATE], args); }
   getLastErrorMessage() { return this[STATE].error; }
 
   // Values
@@ -272,7 +293,7 @@ class GlideRecord {
     if (state.meta === null) return '';
     return displayIn(state, path === undefined ? state.meta.display : textOf(path));
   }
-  getEscapedDisplayValue(path) { return escapeHtml(this.getDisplayValue(path)); }
+  getEscapedDisplayValue(path) { return escapeTicks(this.getDisplayValue(path)); }
   setDisplayValue(field, value) { assignDisplay(this[STATE], textOf(field), value); }
   getElement(path) { return elementAt(this[STATE], textOf(path)) ?? null; }
   getElements() { return Array.from(fieldElements(this[STATE])); }
@@ -308,7 +329,11 @@ class GlideRecord {
   }
   getDisplayName() { return this[STATE].meta === null ? '' : this[STATE].meta.display; }
   getTableScope() { return 'global'; }
-  getAttribute() { return null; }
+  // The attributes of a field, as they stand in the dictionary.
+  getAttribute(field) {
+    const known = fieldOf(this[STATE], textOf(field));
+    return known === undefined ? null : part('descriptors').dictionaryEntry(textOf(field), known).text || null;
+  }
   getBooleanAttribute() { return false; }
   getLink(noStack) {
     const link = `${this.getTableName()}.do?sys_id=${textOf(this.getUniqueValue())}`;
@@ -316,7 +341,7 @@ class GlideRecord {
   }
   isValid() { return this[STATE].meta !== null; }
   isValidField(path) { return fieldOf(this[STATE], textOf(path).split('.')[0]) !== undefined; }
-  isValidRecord() { return this[STATE].row !== null && !this[STATE].fresh; }
+  isValidRecord() { return this[STATE].row !== null && !this[STATE].fresh && !this[STATE].ended; }
   isNewRecord() { return this[STATE].fresh; }
   isView() { return false; }
   isDataFabricOperation() { return false; }
@@ -336,7 +361,8 @@ class GlideRecord {
   canCreate() { return may(this[STATE], 'create', ''); }
   canDelete() { return may(this[STATE], 'delete', storedIn(this[STATE], 'sys_id')); }
 
-  toString() { return `GlideRecord: ${this[STATE].table}`; }
+  toString() { return `[object ${this[TAG]}]`; }
+  get [TAG]() { return 'GlideRecord'; }
   toJSON() {
     const values = {};
     const { meta } = this[STATE];
@@ -351,6 +377,7 @@ class GlideRecordSecure extends GlideRecord {
     super(table);
     this[STATE].secure = true;
   }
+  get [TAG]() { return 'GlideRecordSecure'; }
 }
 
 Object.setPrototypeOf(GlideRecord.prototype, recordFallback);

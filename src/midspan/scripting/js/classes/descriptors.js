@@ -92,7 +92,7 @@ function dictionaryEntry(name, field) {
       attributes[key.trim()] = value.join('=').trim() || 'true';
     }
     const depends = ['dependent', 'dependent_on_field'].map((column) => entry.getValue(column));
-    field.entry = { attributes, dependent: depends.find((one) => one !== null) ?? null };
+    field.entry = { attributes, text, dependent: depends.find((one) => one !== null) ?? null };
   }
   return field.entry;
 }
