@@ -52,6 +52,8 @@ class Change(Struct, frozen=True, kw_only=True):
     """The record to change; for an insert the id to give it, or empty for a new one."""
     values: Mapping[str, str] = {}
     options: ChangeOptions = DEFAULT
+    authors: Mapping[str, str] = {}
+    """User names of those whose journal entries the values are, by field: of others than the actor."""
     to_class: str = ""
     """Of an update: the class that the record is to have afterwards, where that is another one."""
 

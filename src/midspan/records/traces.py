@@ -34,8 +34,8 @@ def event_payload(draft: Draft, actor: str) -> str:
     return orjson.dumps({"actor": actor, "changes": changes}).decode()
 
 
-def journal_rows(draft: Draft, ids: IdSource) -> Iterable[dict[str, str]]:
-    """Yield the journal entries that a stored draft adds.
+def journal_rows(draft: Draft, user: str, ids: IdSource) -> Iterable[dict[str, str]]:
+    """Yield the journal entries that a stored draft adds, of ``user`` unless others are named.
 
     Their ids grow: entries of one second are told apart by them.
     """
@@ -46,6 +46,7 @@ def journal_rows(draft: Draft, ids: IdSource) -> Iterable[dict[str, str]]:
             "element_id": draft.sys_id,
             "element": name,
             "value": text,
+            "sys_created_by": draft.change.authors.get(name) or user,
         }
 
 

@@ -440,11 +440,10 @@ class Writer:
 
     def _record(self, transaction: RecordTransaction, drafts: list[Draft]) -> None:
         """Write journal entries, audit rows and events of stored drafts."""
-        ids = self._store.ids
-        journal = [row for draft in drafts for row in journal_rows(draft, ids)]
+        user, ids = transaction.actor.user_name, self._store.ids
+        journal = [row for draft in drafts for row in journal_rows(draft, user, ids)]
         transaction.engine_insert("sys_journal_field", journal)
         audited = [draft for draft in drafts if draft.options.rules and draft.table.audit]
-        user = transaction.actor.user_name
         transaction.engine_insert(
             "sys_audit", [row for draft in audited for row in audit_rows(draft, user)]
         )

@@ -32,6 +32,8 @@ class Write(Struct, frozen=True, kw_only=True):
     system_fields: bool = True
     force: bool = False
     sys_id: str = ""
+    authors: dict[str, str] = {}
+    """User names of those whose journal entries the values are, by field."""
     query: Criteria | None = None
     whole: bool = False
     """Whether an update has to answer with all columns, not with what it changed."""
@@ -49,6 +51,7 @@ class Write(Struct, frozen=True, kw_only=True):
             sys_id=self.sys_id if sys_id is None else sys_id,
             values={} if operation is Operation.DELETE else self.values,
             options=self.options,
+            authors=self.authors,
         )
 
 

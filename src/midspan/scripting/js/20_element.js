@@ -191,7 +191,11 @@ class GlideElement {
     const most = Math.trunc(Number(count)) || -1;
     return __host('record.journal', [state.table, idOf(state), this.#name, most, state.secure]);
   }
-  setJournalEntry(text) { this.setValue(text); }
+  // An entry, by whoever writes or by the user of this name.
+  setJournalEntry(text, user) {
+    this.setValue(text);
+    if (this.#parent === null && textOf(user) !== '') (this.#state.authors ??= create(null))[this.#name] = textOf(user);
+  }
   getChoices(dependent) {
     const values = (this.#field.choices ?? []).map((choice) => choice.value);
     const on = textOf(dependent);

@@ -14,7 +14,7 @@ function newState(tableName, secure) {
     reads: null, whole: false, narrow: false, width: 0, missed: 0,
     rules: true, systemFields: true, force: false, error: null, aborted: false, ahead: null,
     references: create(null), aheadRows: create(null), elements: create(null), saved: null,
-    ended: false, behind: null,
+    ended: false, behind: null, authors: null,
   };
 }
 
@@ -169,6 +169,7 @@ function settleOn(state, row) {
   state.fresh = false;
   state.ended = false;
   state.behind = null;
+  state.authors = null;
   state.newId = '';
 }
 

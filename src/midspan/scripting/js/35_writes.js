@@ -2,7 +2,7 @@
 function changeOf(state) {
   return {
     table: state.table, secure: state.secure, values: state.pending, rules: state.rules,
-    system_fields: state.systemFields, force: state.force,
+    system_fields: state.systemFields, force: state.force, authors: state.authors ?? {},
   };
 }
 
