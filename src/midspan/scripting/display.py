@@ -179,19 +179,23 @@ def _referenced(
     lists = [text.split(",") if field.kind.multiple else [text] for text in texts]
     wanted = dict.fromkeys(part for parts in lists for part in parts if part)
     names = _names(transaction, field.reference or "", tuple(wanted), secure=secure)
-    return [", ".join(names.get(part, part) for part in parts) for parts in lists]
+    if names is not None and not field.kind.multiple and not secure:
+        return [names.get(text, "") for text in texts]  # a record that is gone has no name
+    known = names or {}
+    return [", ".join(known.get(part, part) for part in parts) for parts in lists]
 
 
 def _names(
     transaction: RecordTransaction, table: str, sys_ids: tuple[str, ...], *, secure: bool
-) -> Mapping[str, str]:
+) -> Mapping[str, str] | None:
+    """Return the names of records by id; None where the table has none."""
     dictionary = transaction.dictionary
     if not sys_ids or table not in dictionary or dictionary.table(table).display == "sys_id":
-        return {}
+        return None
     own = dictionary.path(table, "sys_id")
     shown = dictionary.path(table, dictionary.table(table).display)
     if shown.field.storage is Storage.NONE:
-        return {}
+        return None
     shown = display_path(dictionary, table, shown) or shown
     access = transaction.access.names(shown) if secure else ALWAYS
     condition = both(Test(own, Operator.IN, sys_ids), access)
