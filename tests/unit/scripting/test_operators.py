@@ -31,6 +31,15 @@ def record(instance: Instance) -> None:
         ("gr.close_notes ? 1 : 2", 2),
         ("gr.short_description ? 1 : 2", 1),
         ("!gr.close_notes", True),
+        (
+            "[Boolean(gr.close_notes), Boolean(gr.impact), Boolean(gr.knowledge)]",
+            [False, True, False],
+        ),
+        (
+            "[Boolean(), Boolean('a'), Boolean({}), new Boolean(0) instanceof Boolean]",
+            [False, True, True, True],
+        ),
+        ("[true.constructor === Boolean, [0, 1, ''].filter(Boolean).length]", [True, 1]),
         ("gr.close_notes || 'none'", "none"),
         ("'' + (gr.short_description || 'none')", "a text"),
         ("gr.close_notes && gr.close_notes.toString()", ""),

@@ -42,7 +42,7 @@ function isField(value) {
 }
 
 function isTrue(value) {
-  return isObject(value) ? FieldMark.truth(value) : Boolean(value);
+  return isObject(value) ? FieldMark.truth(value) : !!value; // eslint-disable-line no-implicit-coercion
 }
 
 // A field compared with what is no field: by its text with another object, by truth with a boolean.
@@ -83,3 +83,8 @@ const operators = {
 for (const name of Object.keys(operators)) {
   Object.defineProperty(globalThis, name, { value: operators[name] });
 }
+
+// `Boolean(x)` asks for the truth of a value as `!!x` does.
+const truthOf = new Proxy(Boolean, { apply: (target, self, [value]) => isTrue(value) });
+Object.defineProperty(Boolean.prototype, 'constructor', { value: truthOf, writable: true, configurable: true });
+Object.defineProperty(globalThis, 'Boolean', { value: truthOf, writable: true, configurable: true });
