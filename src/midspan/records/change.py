@@ -53,7 +53,7 @@ class Change(Struct, frozen=True, kw_only=True):
     values: Mapping[str, str] = {}
     options: ChangeOptions = DEFAULT
     authors: Mapping[str, str] = {}
-    """User names of those whose journal entries the values are, by field: of others than the actor."""
+    """User names of others than the actor, whose journal entries the values are, by field."""
     to_class: str = ""
     """Of an update: the class that the record is to have afterwards, where that is another one."""
 
