@@ -18,6 +18,11 @@ function newState(tableName, secure) {
   };
 }
 
+// Whether it is a record that a rule runs for.
+function isOfRule(state) {
+  return state.view !== null || (state.operation ?? '') !== '';
+}
+
 function storedIn(state, name) {
   if (state.row === null) return '';
   const position = state.index[name];
@@ -262,7 +267,7 @@ function moveTo(state, position) {
     if (row !== null) {
       state.position = at;
       settleOn(state, row);
-      state.aborted = false;
+      if (!isOfRule(state)) state.aborted = false;
       state.index = state.pageIndex;
       return true;
     }

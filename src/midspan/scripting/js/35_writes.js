@@ -20,9 +20,9 @@ function write(state, call, change) {
   return outcome;
 }
 
-// Whether setAbortAction(true) was called for the row; rules have another way for theirs.
+// Whether setAbortAction(true) was called for the row; in rules it is about what they run for.
 function isAborted(state) {
-  if (!state.aborted || state.view !== null) return false;
+  if (!state.aborted || isOfRule(state)) return false;
   state.error = 'The write was aborted by setAbortAction(true)';
   return true;
 }

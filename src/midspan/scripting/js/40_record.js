@@ -127,7 +127,7 @@ function may(state, operation, id) {
 // Gives a new record its id, which may be read before it is inserted.
 function giveId(state, id) {
   state.newId = id;
-  if (state.view === null && (state.row === null || state.fresh)) state.pending.sys_id = id;
+  if (!isOfRule(state) && (state.row === null || state.fresh)) state.pending.sys_id = id;
   return id;
 }
 
@@ -253,9 +253,9 @@ class GlideRecord {
   setNewGuid() { return giveId(this[STATE], __host('gs.guid', [])); }
   setNewGuidValue(id) { giveId(this[STATE], textOf(id)); }
   applyEncodedQuery(text) {
-    for (const part of textOf(text).split('^')) {
+    for (const part of textOf(text).replaceAll('^^', '\0').split('^')) {
       const [, field, value] = /^([a-z0-9_]+)=(.*)$/s.exec(part) ?? [];
-      if (field !== undefined) assign(this[STATE], field, value);
+      if (field !== undefined) assign(this[STATE], field, value.replaceAll('\0', '^'));
     }
   }
   setAbortAction(abort) {
