@@ -14,7 +14,7 @@ function newState(tableName, secure) {
     reads: null, whole: false, narrow: false, width: 0, missed: 0,
     rules: true, systemFields: true, force: false, error: null, aborted: false, ahead: null,
     references: create(null), aheadRows: create(null), elements: create(null), saved: null,
-    ended: false, behind: null, authors: null,
+    ended: false, behind: null, authors: null, cleared: create(null),
   };
 }
 
@@ -52,6 +52,7 @@ function assign(state, name, value) {
   const field = state.meta === null ? undefined : state.meta.fields[name];
   if (field === undefined || field.computed) return;
   let text = textOf(value);
+  state.cleared[name] = text === 'NULL';
   if (text === 'NULL') text = '';
   else if (field.storage === 'integer') text = wholeText(text);
   else if (field.storage === 'boolean' && text !== '') text = booleanText(text);

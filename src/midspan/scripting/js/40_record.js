@@ -235,6 +235,8 @@ class GlideRecord {
     const state = this[STATE];
     if (state.meta === null || isAborted(state)) return;
     const values = { ...state.ahead, ...state.pending };
+    // An empty value clears nothing in many records at once; the text NULL does.
+    for (const name of Object.keys(values)) if (values[name] === '' && !state.cleared[name]) delete values[name];
     write(state, 'record.updateMultiple', { ...changeOf(state), values, query: queryOf(state) });
     state.pending = create(null);
     state.ahead = null;
