@@ -42,7 +42,7 @@ function isField(value) {
 }
 
 function isTrue(value) {
-  return isObject(value) ? FieldMark.truth(value) : !!value; // eslint-disable-line no-implicit-coercion
+  return isObject(value) ? FieldMark.truth(value) : !!value;
 }
 
 // A field compared with what is no field: by its text with another object, by truth with a boolean.
