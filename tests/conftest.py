@@ -23,22 +23,42 @@ EMPTY = "CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'"
 COPY = "CREATE DATABASE {} TEMPLATE {}"
 DROP = "DROP DATABASE {} WITH (FORCE)"
 HERE = Path(__file__).parent
-LONG = ("system", "clients", "e2e", "docs", "releases", "property")
-"""Folders whose files take longest, the longest first."""
+LONG = (
+    "system", "conformance", "docs", "e2e", "fuzz", "property", "clients", "releases", "scripting",
+)  # fmt: skip
+"""Folders whose files take longest."""
 gc.disable()  # until all tests are collected, which makes no garbage worth to look for
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the long files, so that no worker is left alone with one at the end.
 
-    Workers take files in this order; the Makefile tells pytest-xdist to keep it.
+    They come from each folder in turn: those of one folder wait for the same thing, processes that
+    were killed or a processor, and go best with others. Workers take files in this order; the
+    Makefile tells pytest-xdist to keep it.
     """
-    items.sort(key=_turn)
+    places = {path: place for place, path in enumerate(dict.fromkeys(i.path for i in items))}
+    folders = {path: _folder(path) for path in places}
+    rounds = {path: rank for paths in _grouped(folders).values() for rank, path in enumerate(paths)}
+
+    def turn(item: pytest.Item) -> tuple[int, int, int]:
+        place = places[item.path]
+        if (folder := folders[item.path]) not in LONG:
+            return len(places), 0, place
+        return rounds[item.path], LONG.index(folder), place
+
+    items.sort(key=turn)
 
 
-def _turn(item: pytest.Item) -> int:
-    folder = item.path.relative_to(HERE).parts[0] if item.path.is_relative_to(HERE) else ""
-    return LONG.index(folder) if folder in LONG else len(LONG)
+def _folder(path: Path) -> str:
+    return path.relative_to(HERE).parts[0] if path.is_relative_to(HERE) else ""
+
+
+def _grouped(folders: dict[Path, str]) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    for path, folder in folders.items():
+        found.setdefault(folder, []).append(path)
+    return found
 
 
 def pytest_collection_finish() -> None:
