@@ -191,6 +191,7 @@ class Application:
             sent = scope.get("query_string", b"")
             exchange.take(
                 query=query_pairs(sent),
+                query_text=sent.decode("utf-8", "replace"),
                 path=normal_path(_raw_path(scope)),
                 brief=len(sent) <= SHORT,
             )

@@ -86,6 +86,8 @@ class Request(Struct, frozen=True):
     """The method on the wire where X-HTTP-Method-Override changed it."""
     brief: bool = False
     """Whether the query is short enough that what follows from it is worth remembering."""
+    query_text: str = ""
+    """What stood behind the question mark, as it was sent."""
     sent_query: Pairs = ()
     """The query on the wire where a short address stood for another one."""
     arguments: Mapping[str, str] = {}

@@ -183,7 +183,9 @@ def scripted_request(
     params: dict[str, list[str]] = {}
     for name, value in pairs:
         params.setdefault(name, []).append(value)
-    query = urlencode(request.query, quote_via=quote)
+    query = request.query_text
+    if request.sent_query:  # a short address stood for this one
+        query = urlencode(request.query, quote_via=quote)
     uri = quote(request.path, safe="/:@!$&'()*+,=~-._")
     return RestRequest(
         path_params=path_params,

@@ -17,7 +17,7 @@ from midspan.attachments.file import TABLE, UNKNOWN_TYPE
 from midspan.kernel.errors import InvalidValue, LimitExceeded, RecordNotFound
 from midspan.records import PROPERTIES, RecordTransaction
 from midspan.sandbox import JsonValue
-from midspan.scripting.streams import file_pieces
+from midspan.scripting.streams import file_pieces, stream_pieces
 from midspan.scripting.unit import Unit
 
 MAX_GET = "com.glide.attachment.max_get_size"
@@ -29,11 +29,12 @@ _ALGORITHMS = {"md5": hashlib.md5, "sha1": hashlib.sha1, "sha256": hashlib.sha25
 
 
 class AttachmentCalls:
-    """Answers the ``attachment.`` calls."""
+    """Answers the ``attachment.`` calls; ``request`` is the body of the request being answered."""
 
-    def __init__(self, unit: Unit, lend: Callable[[bool, bool], Any]) -> None:
+    def __init__(self, unit: Unit, lend: Callable[[bool, bool], Any], request: bytes = b"") -> None:
         self._unit = unit
         self._lend = lend
+        self._request = request
 
     def calls(self) -> Mapping[str, Callable[..., Any]]:
         """Return the functions by the name of their call."""
@@ -42,7 +43,7 @@ class AttachmentCalls:
             "attachment.read": self.read,
             "attachment.first": self.first,
             "attachment.copy": self.copy,
-            "attachment.copyOne": self.copy_one,
+            "attachment.stream": self.stream,
             "attachment.digest": self.digest,
         }
 
@@ -110,6 +111,21 @@ class AttachmentCalls:
                 )
             content = b"".join(file_pieces(store, transaction, file))
         return self._add(target, (name or file.name, kind or file.content_type), content)
+
+    def stream(self, source: Mapping[str, Any], target: list[str], name: str, kind: str) -> str:
+        """Attach what a stream stands for, such as the body of a request; return the id.
+
+        Raises:
+            LimitExceeded: it is larger than scripts may copy.
+        """
+        if source.get("kind") == "attachment":
+            return self.copy_one(str(source.get("id", "")), target, name, kind)
+        content = bytearray()
+        for piece in stream_pieces(self._unit, source, self._request):
+            content += piece
+            if len(content) > MOST_COPIED:
+                raise LimitExceeded(f"The stream for {name} has more than {MOST_COPIED} bytes")
+        return self._add(target, (name, kind), bytes(content))
 
     def digest(self, sys_id: str, algorithm: str) -> str:
         """Return the digest of a file's bytes as base64; the file is never whole in memory.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
+from email.message import Message
 from typing import Any
 
 import orjson
@@ -12,7 +14,8 @@ from msgspec import Struct
 from midspan.formats import xml
 from midspan.kernel.errors import InvalidRequest, MidspanError
 from midspan.sandbox import JsonValue, Limits, Script, ScriptError
-from midspan.scripting.runner import ScriptRunner
+from midspan.scripting.attachmentcalls import AttachmentCalls
+from midspan.scripting.runner import ScriptRunner, ScriptSession
 from midspan.scripting.streams import stream_pieces, stream_text
 from midspan.scripting.unit import Unit
 from midspan.scripting.workbookcalls import WorkbookCalls
@@ -20,6 +23,7 @@ from midspan.scripting.workbookcalls import WorkbookCalls
 MAX_STREAM = 256 * 1024 * 1024
 """Bytes that a script may write to its answer."""
 ERROR_MARK = "\0sn_ws_err"
+_CHARSET = re.compile(r"us-ascii|utf-?(8|16|16le|16be|16-le|16-be)|iso-8859-\d{1,2}|windows-125\d")
 _MIN_STATUS, _MAX_STATUS = 200, 599
 
 
@@ -69,8 +73,9 @@ class _Exchange:
         self.stream: bytearray | None = None
         self.error: Mapping[str, Any] | None = None
 
-    def calls(self) -> dict[str, Callable[..., Any]]:
+    def calls(self, session: ScriptSession) -> dict[str, Callable[..., Any]]:
         """Return the host calls of this exchange."""
+        body = self._request.body
         return {
             "rest.open": self._open,
             "rest.status": self._set_status,
@@ -82,7 +87,8 @@ class _Exchange:
             "rest.write": self._write,
             "rest.copy": self._copy,
             "stream.text": self._text,
-            **WorkbookCalls(self._unit, self._request.body).calls(),
+            **AttachmentCalls(self._unit, session.lend, body).calls(),
+            **WorkbookCalls(self._unit, body).calls(),
         }
 
     def _open(self) -> JsonValue:
@@ -184,7 +190,7 @@ def serve(
     exchange = _Exchange(request, unit)
     with runner.session(unit, limits=limits) as session:
         try:
-            value = session.run(script, calls=exchange.calls())
+            value = session.run(script, calls=exchange.calls(session))
         except ScriptError as failure:
             thrown = marked_error(failure.thrown)
             if thrown is None:
@@ -201,7 +207,7 @@ def ask(runner: ScriptRunner, script: Script, request: RestRequest, unit: Unit) 
         SandboxUnavailable: no worker was free in time.
     """
     with runner.session(unit) as session:
-        return session.run(script, calls=_Exchange(request, unit).calls())
+        return session.run(script, calls=_Exchange(request, unit).calls(session))
 
 
 def marked_error(value: JsonValue) -> Mapping[str, Any] | None:
@@ -226,7 +232,7 @@ def _status(status: object) -> int:
 def _body(request: RestRequest) -> JsonValue:
     media = request.content_type.partition(";")[0].strip().lower()
     body: dict[str, JsonValue] = {
-        "text": request.body.decode(errors="replace"),
+        "text": _decoded(request),
         "type": media,
         "kind": _kind(media),
         "data": None,
@@ -238,6 +244,18 @@ def _body(request: RestRequest) -> JsonValue:
         except MidspanError as error:
             body["problem"] = error.message
     return body
+
+
+def _decoded(request: RestRequest) -> str:
+    """Return the body as the text that it is in the charset of its type; UTF-8 without one."""
+    sent = next((text for name, text in request.headers.items() if name == "content-type"), "")
+    named = Message()
+    named["content-type"] = sent
+    charset = named.get_content_charset("utf-8")
+    try:
+        return request.body.decode(charset if _CHARSET.fullmatch(charset) else "utf-8", "replace")
+    except LookupError:
+        return request.body.decode(errors="replace")
 
 
 def _kind(media: str) -> str:

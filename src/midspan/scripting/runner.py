@@ -106,7 +106,7 @@ class ScriptSession:
         self._views: Mapping[str, View] = {}
         self._served: dict[str, tuple[View, int, int]] = {}
         self._mentioned = Mentioned()
-        self._includes = IncludeCalls(unit, self._lend, self._running, self._mentioned)
+        self._includes = IncludeCalls(unit, self.lend, self._running, self._mentioned)
         self._extensions = extensions
         self._calls: Calls = {}
 
@@ -164,7 +164,8 @@ class ScriptSession:
         return self.run(asked, views, {"answer": None, **(variables or {})})
 
     @contextmanager
-    def _lend(self, write: bool, enforce: bool) -> Iterator[RecordTransaction]:
+    def lend(self, write: bool, enforce: bool) -> Iterator[RecordTransaction]:
+        """Lend a transaction of the unit; what its rules run is part of this session."""
         lend = self.unit.writing if write else self.unit.reading
         with lend(enforce=enforce) as transaction:
             transaction.locals.setdefault(_SESSION, self._sandbox)
@@ -188,10 +189,10 @@ class ScriptSession:
         }
         return _Families(
             lambda: own,
-            RecordCalls(self.unit, self._lend, self._mentioned).calls,
+            RecordCalls(self.unit, self.lend, self._mentioned).calls,
             self._includes.calls,
-            lambda: SystemCalls(self.unit, self._lend, self._place).calls(),
-            lambda: EventCalls(self._lend).calls(),
+            lambda: SystemCalls(self.unit, self.lend, self._place).calls(),
+            lambda: EventCalls(self.lend).calls(),
             *(partial(extension, self.unit) for extension in self._extensions),
         )
 

@@ -244,3 +244,43 @@ def test_an_attachment_is_a_stream(acme: Acme) -> None:
     assert b"".join(stream_pieces(unit, {"kind": "attachment", "id": sys_id})) == BYTES
     with pytest.raises(InvalidRequest, match="socket"):
         list(stream_pieces(unit, {"kind": "socket"}))
+
+
+def test_the_stream_of_a_request_becomes_an_attachment(acme: Acme) -> None:
+    record = acme.write("incident", {"short_description": "with a body"})
+    path = acme.serve(
+        f"""
+        var gr = new GlideRecord('incident');
+        gr.get('{record}');
+        return new GlideSysAttachment()
+            .writeContentStream(gr, 'body.bin', 'image/png', request.body.dataStream);
+        """,
+        "POST",
+        **ANY_TYPE,
+    )
+    answer = acme.ask(path, "POST", content=BYTES, headers={"content-type": "image/png"})
+    sys_id = answer.json()["result"]
+    unit = PerWrite(acme.instance.records, SYSTEM)
+    assert b"".join(stream_pieces(unit, {"kind": "attachment", "id": sys_id})) == BYTES
+    with acme.instance.records.read(SYSTEM) as transaction:
+        stored = transaction.require("sys_attachment", sys_id)
+    assert (stored.get("table_sys_id"), stored.get("file_name")) == (record, "body.bin")
+
+
+def test_a_script_sees_the_query_as_it_was_sent(acme: Acme) -> None:
+    path = acme.serve("return [request.queryString, request.url.split('?')[1]];")
+    raw = "sysparm_query=active=true^priority=1&q=a+b%2bc"
+    assert acme.ask(f"{path}?{raw}").json()["result"] == [raw, raw]
+
+
+@pytest.mark.parametrize("charset", ["ISO-8859-1", "windows-1252", "utf-16", "utf-8", "unknown-9"])
+def test_a_body_is_read_in_its_charset(acme: Acme, charset: str) -> None:
+    path = acme.serve("return [request.body.data.a, request.body.dataString];", "POST")
+    written = "utf-8" if charset == "unknown-9" else charset
+    answer = acme.ask(
+        path,
+        "POST",
+        content='{"a": "é"}'.encode(written),
+        headers={"content-type": f"application/json; charset={charset}"},
+    )
+    assert answer.json()["result"] == ["é", '{"a": "é"}']

@@ -100,7 +100,9 @@ class GlideSysAttachment {
   }
   writeContentStream(...args) {
     const [place, name, type, stream] = target(args);
-    return host('attachment.copyOne', [streamId(stream), place, textOf(name), textOf(type)]);
+    const source = stream?.[shared.STATE]?.stream ?? (isBytes(stream) ? shared.streamSource(stream) : undefined);
+    if (source === undefined) streamId(stream);
+    return host('attachment.stream', [source, place, textOf(name), textOf(type)]);
   }
   copy(sourceTable, sourceId, targetTable, targetId) {
     const from = [textOf(sourceTable), textOf(sourceId)];
