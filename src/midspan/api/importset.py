@@ -6,6 +6,7 @@ Source: ``spec/rest-api.md`` 5, ``spec/clients.md`` 25.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote
 
 import orjson
@@ -179,7 +180,7 @@ def _answer(
     return Response(status, orjson.dumps(shown), JSON, headers)
 
 
-def _result(request: Request, one: RowResult) -> dict[str, str]:
+def _result(request: Request, one: RowResult) -> dict[str, Any]:
     shown = {"transform_map": one.map, "table": one.table}
     if one.sys_id:
         shown |= {
@@ -190,9 +191,11 @@ def _result(request: Request, one: RowResult) -> dict[str, str]:
     shown["status"] = one.status
     if one.sys_id:
         shown["sys_id"] = one.sys_id
-    if one.comment:
-        shown["error_message" if one.status == "error" else "status_message"] = one.comment
-    return shown
+    if one.status_message:
+        shown["status_message"] = one.status_message
+    if one.error_message:
+        shown["error_message"] = one.error_message
+    return {**one.told.fields, **shown}
 
 
 def _root(request: Request) -> str:

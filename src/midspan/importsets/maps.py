@@ -9,6 +9,7 @@ from msgspec import Struct
 from midspan.dictionary import Dictionary, Field
 from midspan.kernel.errors import InvalidDefinition, InvalidField, InvalidTable, did_you_mean
 from midspan.records import Record, RecordTransaction, SnapshotPart
+from midspan.sandbox import Script
 
 CHOICE_ACTIONS = ("create", "ignore", "reject")
 
@@ -29,6 +30,13 @@ class FieldMap(Struct, frozen=True, kw_only=True):
     date_format: str = ""
 
 
+class EventScript(Struct, frozen=True):
+    """A script that runs at one moment of a run, such as ``onBefore``."""
+
+    when: str
+    script: Script
+
+
 class TransformMap(Struct, frozen=True, kw_only=True):
     """One map from a staging table to a target table."""
 
@@ -43,11 +51,25 @@ class TransformMap(Struct, frozen=True, kw_only=True):
     copy_empty: bool
     create_on_empty: bool
     fields: tuple[FieldMap, ...]
+    script: Script | None = None
+    """What runs for each row when its fields are filled."""
+    events: tuple[EventScript, ...] = ()
+    """In the order in which they run."""
 
     @property
     def keys(self) -> tuple[FieldMap, ...]:
         """The field maps that coalesce."""
         return tuple(field for field in self.fields if field.coalesce)
+
+    @property
+    def is_scripted(self) -> bool:
+        """Tell whether scripts steer it, so that its rows have to go through one by one."""
+        return self.script is not None or bool(self.events)
+
+    @property
+    def is_conditional(self) -> bool:
+        """Tell whether a script finds the record to update, by its sys_id."""
+        return [key.target for key in self.keys] == ["sys_id"]
 
 
 def load_maps(transaction: RecordTransaction, staging: str) -> list[TransformMap]:
@@ -74,9 +96,29 @@ def load_maps(transaction: RecordTransaction, staging: str) -> list[TransformMap
                 copy_empty=record.get("copy_empty_fields") == "true",
                 create_on_empty=record.get("create_new_record_on_empty_coalesce_fields") == "true",
                 fields=fields,
+                script=_own_script(record),
+                events=_events(transaction, record),
             )
         )
     return found
+
+
+def _own_script(record: Record) -> Script | None:
+    text = record.get("script")
+    if record.get("run_script") != "true" or not text.strip():
+        return None
+    return Script(f"sys_transform_map.{record.sys_id}.script", text)
+
+
+def _events(transaction: RecordTransaction, record: Record) -> tuple[EventScript, ...]:
+    query = f"map={record.sys_id}^active=true^ORDERBYorder"
+    return tuple(
+        EventScript(
+            found.get("when"),
+            Script(f"sys_transform_script.{found.sys_id}.script", found.get("script")),
+        )
+        for found in transaction.find("sys_transform_script", query)
+    )
 
 
 def hold_keys(transaction: RecordTransaction, maps: Iterable[TransformMap]) -> None:
@@ -146,7 +188,9 @@ def known_maps(transaction: RecordTransaction, staging: str) -> tuple[TransformM
 
 
 MAPS: SnapshotPart[dict[str, tuple[TransformMap, ...]]] = SnapshotPart(
-    "transform_maps", frozenset({"sys_transform_map", "sys_transform_entry"}), lambda *_: {}
+    "transform_maps",
+    frozenset({"sys_transform_map", "sys_transform_entry", "sys_transform_script"}),
+    lambda *_: {},
 )
 """The maps that were asked for since the last change of any map or table, by staging table;
 registered with the ``SnapshotHolder`` of the instance."""

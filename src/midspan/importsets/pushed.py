@@ -16,8 +16,8 @@ from msgspec import Struct
 from midspan.dictionary import Table
 from midspan.importsets.load import ROOT, staged_columns
 from midspan.importsets.maps import TransformMap, hold_keys, known_maps
-from midspan.importsets.pages import FieldScripts, transform_page
-from midspan.importsets.transform import RowOutcome
+from midspan.importsets.pages import FieldScripts, transform_whole
+from midspan.importsets.transform import RowOutcome, Told
 from midspan.kernel.errors import InvalidRequest, NotAuthorized, RecordNotFound
 from midspan.records import (
     Record,
@@ -52,6 +52,18 @@ class RowResult(Struct, frozen=True, kw_only=True):
     display_name: str = ""
     """The field by which people call records of the table."""
     display_value: str = ""
+    told: Told = Told()
+    """What scripts have to say about it."""
+
+    @property
+    def status_message(self) -> str:
+        """What is said of a row that is not in error."""
+        return self.told.status or ("" if self.status == "error" else self.comment)
+
+    @property
+    def error_message(self) -> str:
+        """What is said of one that is, or that a script has something to complain of."""
+        return self.told.error or (self.comment if self.status == "error" else "")
 
 
 class Pushed(Struct, frozen=True, kw_only=True):
@@ -99,7 +111,7 @@ class PushedRows:
                 maps, known = (), maps
             staged = self._stage(transaction, staging, opened, rows, copies=max(1, len(maps)))
             outcomes = [
-                transform_page(transaction, self._scripts, each, page)
+                transform_whole(transaction, self._scripts, each, page, opened.sys_id)
                 for each, page in zip(maps, staged, strict=False)
             ]
             results = _results(transaction, maps, outcomes)
@@ -275,6 +287,7 @@ def _result(
         sys_id=outcome.target_id,
         display_name=display_name,
         display_value=display_value,
+        told=outcome.told,
     )
 
 

@@ -17,7 +17,9 @@ from msgspec import Struct
 from midspan.dictionary.values import datetime_text, parse_datetime
 from midspan.importsets.load import BadRow, LoadResult, StagingLoader
 from midspan.importsets.maps import TransformMap, hold_keys, load_maps
-from midspan.importsets.pages import FieldScripts, transform_page
+from midspan.importsets.pages import FieldScripts, begun, keep_outcomes, transform_page
+from midspan.importsets.rowwise import IGNORED
+from midspan.importsets.scripts import MapScripts
 from midspan.importsets.transform import RowOutcome
 from midspan.kernel.clock import Clock
 from midspan.kernel.errors import InvalidDefinition, did_you_mean
@@ -26,6 +28,8 @@ from midspan.records import Record, RecordStore, RecordTransaction, update
 from midspan.security import SYSTEM, Actor
 
 PAGE = 500
+STEERED_PAGE = 100
+"""Rows of a page that scripts take one by one: others wait for the end of its transaction."""
 UNREADABLE = 10
 """Row error code of a source row that could not be read."""
 STATES = {
@@ -72,6 +76,8 @@ class ImportRun(Struct, frozen=True, kw_only=True):
     map: str
     totals: Totals
     state: str
+    halted: str = ""
+    """Why a script ended the run before its time; the rest of the rows is still to be done."""
 
 
 class Rights(Struct, frozen=True):
@@ -86,6 +92,21 @@ class _Share(Struct, frozen=True):
 
     definition: TransformMap
     further: tuple[TransformMap, ...] = ()
+
+
+class _Work(Struct, frozen=True):
+    """One map's run of a set; ``left_out`` when a script at its start wanted none of the rows."""
+
+    loaded: LoadResult
+    share: _Share
+    rights: Rights
+    steering: MapScripts | None
+    left_out: bool
+
+    @property
+    def halted(self) -> str:
+        """Why a script ended the run, or nothing."""
+        return "" if self.steering is None else self.steering.halted
 
 
 Progress = Callable[[int], None]
@@ -160,32 +181,52 @@ class ImportRunner:
             )
         rights = Rights(actor, enforce and not actor.trusted)
         shares = [_Share(maps[0], tuple(maps[1:])), *(_Share(each) for each in maps[1:])]
-        runs = [self._run(loaded, share, rights, progress) for share in shares]
+        runs: list[ImportRun] = []
+        for share in shares:
+            runs.append(self._run(loaded, share, rights, progress))
+            if runs[-1].halted:
+                break
+        values = {"state": "processed"}
+        if runs[-1].halted:
+            values = {"state": "error", "message": runs[-1].halted[:4000]}
         with self._records.write(SYSTEM, enforce=False) as transaction:
-            transaction.apply(update("sys_import_set", loaded.import_set, {"state": "processed"}))
+            transaction.apply(update("sys_import_set", loaded.import_set, values))
         return runs
 
     def _run(
         self, loaded: LoadResult, share: _Share, rights: Rights, progress: Progress
     ) -> ImportRun:
+        """Run one map; what scripts of its start left in variables is there until its end."""
         definition = share.definition
         run_id = self._open(loaded, definition)
-        while done := self._page(run_id, loaded, share, rights):
-            progress(done)
-        run = self._close(run_id)
+        with begun(self._scripts, definition, loaded.import_set, long=True) as steering:
+            work = _Work(loaded, share, rights, steering, self._is_left_out(rights, steering))
+            while not work.halted and (done := self._page(run_id, work)):
+                progress(done)
+            run = self._close(run_id, work)
         return ImportRun(
             sys_id=run_id,
             import_set=loaded.import_set,
             map=definition.name,
             totals=Totals.of(run),
             state=run.get("state"),
+            halted=work.halted,
         )
 
-    def _page(self, run_id: str, loaded: LoadResult, share: _Share, rights: Rights) -> int:
+    def _is_left_out(self, rights: Rights, steering: MapScripts | None) -> bool:
+        """Run what comes before the first row; tell whether it wants no row of the run."""
+        if steering is None:
+            return False
+        with self._records.write(rights.actor, enforce=rights.enforce) as transaction:
+            wanted = steering.start(transaction)
+        return wanted.ignore and not wanted.error
+
+    def _page(self, run_id: str, work: _Work) -> int:
         """Transform the next pending rows in the order of the source; return how many there were.
 
         They are read under the lock of the run: who comes second finds the first one's rows done.
         """
+        loaded, share, rights = work.loaded, work.share, work.rights
         definition = share.definition
         query = (
             f"sys_import_set={loaded.import_set}^sys_import_state=pending"
@@ -195,12 +236,25 @@ class ImportRunner:
         with self._records.write(rights.actor, enforce=rights.enforce) as transaction:
             run = _locked(transaction, run_id)
             hold_keys(transaction, (definition,))
-            rows = self._staged(transaction, loaded.staging, query)
+            size = PAGE if work.steering is None else STEERED_PAGE
+            rows = self._staged(transaction, loaded.staging, query, size)
             if rows:
                 self._copy(transaction, rows, share.further)
-                outcomes = transform_page(transaction, self._scripts, definition, rows, run=run_id)
+                outcomes = self._transformed(transaction, work, rows, run_id)
                 self._save(transaction, run, Totals.of(run).plus(outcomes), "running")
         return len(rows)
+
+    def _transformed(
+        self, transaction: RecordTransaction, work: _Work, rows: Sequence[Record], run_id: str
+    ) -> list[RowOutcome]:
+        definition = work.share.definition
+        if work.left_out:
+            outcomes = [RowOutcome(row, "ignored", IGNORED.format("onStart")) for row in rows]
+            keep_outcomes(transaction, definition, outcomes, run_id)
+            return outcomes
+        return transform_page(
+            transaction, self._scripts, definition, rows, run=run_id, steering=work.steering
+        )
 
     def _copy(
         self, transaction: RecordTransaction, rows: Sequence[Record], maps: Sequence[TransformMap]
@@ -216,9 +270,11 @@ class ImportRunner:
             transaction.engine_insert(rows[0].table, copies)
 
     @staticmethod
-    def _staged(transaction: RecordTransaction, staging: str, query: str) -> list[Record]:
+    def _staged(
+        transaction: RecordTransaction, staging: str, query: str, size: int
+    ) -> list[Record]:
         """Return a page of staging rows, which the actor of the import need not be able to read."""
-        options = ReadOptions(columns=["sys_id"], limit=PAGE, unknown=Unknown.REFUSE)
+        options = ReadOptions(columns=["sys_id"], limit=size, unknown=Unknown.REFUSE)
         plan = plan_read(transaction.dictionary, staging, parse(query), options)
         ids = [str(row[0]) for row in transaction.run(plan)]
         rows = transaction.load(staging, ids)
@@ -250,13 +306,17 @@ class ImportRunner:
             )
         return run_id
 
-    def _close(self, run_id: str) -> Record:
+    def _close(self, run_id: str, work: _Work) -> Record:
         """End a run that has no rows left, unless another node did; return it."""
-        with self._records.write(SYSTEM, enforce=False) as transaction:
+        rights = work.rights
+        with self._records.write(rights.actor, enforce=rights.enforce) as transaction:
             run = _locked(transaction, run_id)
             if run.get("state") == "running":
+                if work.steering is not None and not work.halted and not work.left_out:
+                    work.steering.complete(transaction)
                 totals = Totals.of(run)
-                state = "complete_with_errors" if totals.errors else "complete"
+                wrong = bool(totals.errors or work.halted)
+                state = "complete_with_errors" if wrong else "complete"
                 self._save(transaction, run, totals, state)
         with self._records.read(SYSTEM) as transaction:
             return transaction.require("sys_import_set_run", run_id)

@@ -8,7 +8,8 @@ matches empty only when its flag is set. Source: import-sets reference §4.2.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -33,9 +34,19 @@ from midspan.records import (
 
 CLEAR = "NULL"
 NOTHING_CHANGED = "No field values changed"
+_SYS_ID = re.compile(r"[0-9a-fA-F]{32}")
 SKIPPED, REFERENCE_REJECTED, CHOICE_REJECTED, INVALID_TARGET, SCRIPT_FAILED = 20, 100, 200, 800, 900
 FieldScript = Callable[[str, str, Record], str]
 """Runs a field map's script: name, text and staging row in, the answer's text out."""
+
+
+class Told(Struct, frozen=True):
+    """What scripts have to say to whoever sent a row."""
+
+    status: str = ""
+    error: str = ""
+    fields: Mapping[str, Any] = {}
+    """Further fields of the answer, by name."""
 
 
 class RowOutcome(Struct, frozen=True):
@@ -48,6 +59,7 @@ class RowOutcome(Struct, frozen=True):
     code: int = 0
     target_id: str = ""
     target_table: str = ""
+    told: Told = Told()
 
 
 class RowRejected(MidspanError):
@@ -60,11 +72,11 @@ class RowRejected(MidspanError):
         self.number = number
 
 
-class _NotYet(Exception):
+class NotYet(Exception):
     """A referenced record of the target table may still come with a later row."""
 
 
-class _Missing(Struct, frozen=True):
+class Missing(Struct, frozen=True):
     """A value that has to be created first: a referenced record, or a choice."""
 
     field_map: FieldMap
@@ -72,7 +84,7 @@ class _Missing(Struct, frozen=True):
     text: str
 
 
-class _Ready(Struct):
+class Ready(Struct):
     """A row whose values are known and whose target is still to be found."""
 
     row: Record
@@ -116,15 +128,15 @@ class PageTransform:
         """Transform what can be transformed now; return the rows to take up later."""
         self._last = last
         self._found.clear()
-        self._look_up(transaction, rows)
-        ready: list[_Ready] = []
+        self._look_up(transaction, rows, self._map.fields)
+        ready: list[Ready] = []
         later: list[Record] = []
         for row in rows:
             try:
-                ready.append(_Ready(row, self._values(transaction, row)))
+                ready.append(Ready(row, self._values(transaction, row)))
             except RowRejected as error:
                 outcomes[row.sys_id] = RowOutcome(row, "error", error.message, error.number)
-            except _NotYet:
+            except NotYet:
                 later.append(row)
         for batch in self._batches(transaction, ready):
             for outcome in self._apply(transaction, batch):
@@ -133,27 +145,34 @@ class PageTransform:
 
     # Values
 
-    def _values(self, transaction: RecordTransaction, row: Record) -> dict[str, str]:
-        """Return the values by target field.
+    def _values(
+        self,
+        transaction: RecordTransaction,
+        row: Record,
+        field_maps: Sequence[FieldMap] | None = None,
+    ) -> dict[str, str]:
+        """Return the values by target field, of some field maps or of all.
 
         Whatever has to be created for them is created last, so that a row which is refused leaves
         nothing behind.
         """
         values: dict[str, str] = {}
-        missing: list[_Missing] = []
+        missing: list[Missing] = []
         fields = transaction.dictionary.table(self._map.target).fields
-        for field_map in self._map.fields:
+        for field_map in self._map.fields if field_maps is None else field_maps:
             text = self._source(field_map, row)
             if text == "" and not self._map.copy_empty and not field_map.coalesce:
                 continue
             field = fields[field_map.target]
             value = "" if text == CLEAR else self._value(transaction, field_map, field, text)
-            if isinstance(value, _Missing):
+            if isinstance(value, Missing):
                 missing.append(value)
             elif value is not None:
                 values[field_map.target] = value
         for wanted in missing:
-            values[wanted.field_map.target] = self._create(transaction, wanted)
+            made = self._create(transaction, wanted)
+            if made is not None:
+                values[wanted.field_map.target] = made
         return values
 
     def _source(self, field_map: FieldMap, row: Record) -> str:
@@ -168,7 +187,7 @@ class PageTransform:
 
     def _value(
         self, transaction: RecordTransaction, field_map: FieldMap, field: Field, text: str
-    ) -> str | _Missing | None:
+    ) -> str | Missing | None:
         """Return the target's text in its canonical form; None leaves the field alone."""
         if text == "":
             return ""
@@ -195,7 +214,7 @@ class PageTransform:
 
     def _reference(
         self, transaction: RecordTransaction, field_map: FieldMap, field: Field, text: str
-    ) -> str | _Missing | None:
+    ) -> str | Missing | None:
         key = (field_map.target, fold(text))
         if field_map.script and key not in self._found:
             self._look_up_field(transaction, field_map, field, (text,))
@@ -204,7 +223,7 @@ class PageTransform:
             return found
         table = field.reference or ""
         if table == self._map.target and not self._last:
-            raise _NotYet
+            raise NotYet
         if field_map.choice_action == "ignore":
             return None
         if field_map.choice_action == "reject":
@@ -212,9 +231,9 @@ class PageTransform:
                 REFERENCE_REJECTED,
                 f"{field_map.target}: {table} has no record {text!r} and none may be created",
             )
-        return _Missing(field_map, field, text)
+        return Missing(field_map, field, text)
 
-    def _choice(self, field_map: FieldMap, field: Field, text: str) -> str | _Missing | None:
+    def _choice(self, field_map: FieldMap, field: Field, text: str) -> str | Missing | None:
         for choice in field.choices:
             if fold(text) in (fold(choice.value), fold(choice.label)):
                 return choice.value
@@ -228,10 +247,10 @@ class PageTransform:
             raise RowRejected(
                 INVALID_TARGET, f"{field_map.target}: {text!r} fits no choice of a {field.type}"
             )
-        return self._choices.get((field_map.target, fold(text))) or _Missing(field_map, field, text)
+        return self._choices.get((field_map.target, fold(text))) or Missing(field_map, field, text)
 
-    def _create(self, transaction: RecordTransaction, wanted: _Missing) -> str:
-        """Create what a value needs, once for all rows that need it."""
+    def _create(self, transaction: RecordTransaction, wanted: Missing) -> str | None:
+        """Create what a value needs, once for all rows that need it; None leaves its field out."""
         field_map, field, text = wanted.field_map, wanted.field, wanted.text
         key = (field_map.target, fold(text))
         if field.kind.reference:
@@ -249,11 +268,16 @@ class PageTransform:
 
     # Look-ups
 
-    def _look_up(self, transaction: RecordTransaction, rows: Sequence[Record]) -> None:
+    def _look_up(
+        self,
+        transaction: RecordTransaction,
+        rows: Sequence[Record],
+        field_maps: Sequence[FieldMap],
+    ) -> None:
         """Find every referenced record of the page with one query for each field."""
         dictionary = transaction.dictionary
         fields = dictionary.table(self._map.target).fields
-        for field_map in self._map.fields:
+        for field_map in field_maps:
             field = fields[field_map.target]
             if field.kind.reference and field.reference in dictionary and not field_map.script:
                 texts = {row.get(field_map.source) for row in rows} - {"", CLEAR}
@@ -288,10 +312,10 @@ class PageTransform:
     # Coalesce
 
     def _batches(
-        self, transaction: RecordTransaction, ready: Sequence[_Ready]
-    ) -> Iterable[list[_Ready]]:
+        self, transaction: RecordTransaction, ready: Sequence[Ready]
+    ) -> Iterable[list[Ready]]:
         """Cut where a key comes a second time, so that the second row meets the first's record."""
-        batch: list[_Ready] = []
+        batch: list[Ready] = []
         seen: set[tuple[str, ...]] = set()
         for item in ready:
             key = self._key(item.values)
@@ -304,7 +328,7 @@ class PageTransform:
         if batch:
             yield batch
 
-    def _can_match(self, item: _Ready) -> bool:
+    def _can_match(self, item: Ready) -> bool:
         """Tell whether a record may have this row's keys: an empty one needs its flag for that."""
         keys = self._map.keys
         return bool(keys) and all(item.values.get(k.target) or k.coalesce_empty for k in keys)
@@ -316,7 +340,7 @@ class PageTransform:
         )
 
     def _matches(
-        self, transaction: RecordTransaction, batch: Sequence[_Ready]
+        self, transaction: RecordTransaction, batch: Sequence[Ready]
     ) -> dict[tuple[str, ...], str]:
         """Return the first target record of each key that exists."""
         keys = self._map.keys
@@ -345,11 +369,13 @@ class PageTransform:
             found.setdefault(self._key(present), row[0])
         return found
 
-    def _decide(self, item: _Ready, matches: dict[tuple[str, ...], str]) -> str | None:
+    def _decide(self, item: Ready, matches: dict[tuple[str, ...], str]) -> str | None:
         """Return the record to update, ``''`` to insert, None to skip."""
         keys = self._map.keys
         if not keys:
             return ""
+        if self._map.is_conditional:
+            return matches.get(self._key(item.values), "")
         empty = [key for key in keys if not item.values.get(key.target)]
         if len(empty) == len(keys) and not any(key.coalesce_empty for key in keys):
             return "" if self._map.create_on_empty else None
@@ -359,11 +385,11 @@ class PageTransform:
 
     # Writing
 
-    def _apply(self, transaction: RecordTransaction, batch: Sequence[_Ready]) -> list[RowOutcome]:
+    def _apply(self, transaction: RecordTransaction, batch: Sequence[Ready]) -> list[RowOutcome]:
         matches = self._matches(transaction, batch)
         outcomes: list[RowOutcome] = []
         changes: list[Change] = []
-        changed: list[_Ready] = []
+        changed: list[Ready] = []
         for item in batch:
             target = self._decide(item, matches)
             lacking = self._lacking(transaction, item, target)
@@ -384,11 +410,11 @@ class PageTransform:
         order = sorted(range(len(changes)), key=lambda n: changes[n].operation is Operation.UPDATE)
         results = transaction.apply_all([changes[n] for n in order], collect=True)
         for position, result in zip(order, results, strict=True):
-            outcomes.append(_outcome(changed[position].row, result))
+            outcomes.append(outcome_of(changed[position].row, result))
         return outcomes
 
     def _lacking(
-        self, transaction: RecordTransaction, item: _Ready, target: str | None
+        self, transaction: RecordTransaction, item: Ready, target: str | None
     ) -> list[str]:
         """Return the mapped mandatory fields that would stay or become empty."""
         if self._map.mandatory != "Only mapped" or target is None:
@@ -402,8 +428,11 @@ class PageTransform:
             if not item.values.get(field.name, "" if inserted and not field.default else "kept")
         ]
 
-    def _change(self, item: _Ready, target: str) -> Change:
+    def _change(self, item: Ready, target: str) -> Change:
         options = ChangeOptions(rules=self._map.run_rules, mandatory=self._map.mandatory == "All")
+        if self._map.is_conditional and not _SYS_ID.fullmatch(item.values.get("sys_id", "")):
+            # "-1" says that there is no such record; it is no id for the new one
+            item = Ready(item.row, {**item.values, "sys_id": ""})
         return Change(
             table=self._map.target,
             operation=Operation.UPDATE if target else Operation.INSERT,
@@ -413,7 +442,8 @@ class PageTransform:
         )
 
 
-def _outcome(row: Record, result: Applied | Refused | Any) -> RowOutcome:
+def outcome_of(row: Record, result: Applied | Refused | Any) -> RowOutcome:
+    """Return what a write made of a row."""
     if isinstance(result, Refused):
         return RowOutcome(row, "error", result.error.explain(), INVALID_TARGET)
     if not result.written:

@@ -2,13 +2,14 @@
 
 from midspan.scripting.prelude import prelude
 from midspan.scripting.rest import RestReply, RestRequest, serve
-from midspan.scripting.runner import ScriptRunner, ScriptSession, open_pool
+from midspan.scripting.runner import LastingSession, ScriptRunner, ScriptSession, open_pool
 from midspan.scripting.unit import Enclosed, PerWrite, Unit
 from midspan.scripting.view import DraftView, RecordView, View
 
 __all__ = [
     "DraftView",
     "Enclosed",
+    "LastingSession",
     "PerWrite",
     "RecordView",
     "RestReply",

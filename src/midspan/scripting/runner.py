@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property, partial
 from typing import Any, TypeAlias
 
@@ -28,7 +29,7 @@ from midspan.scripting.prelude import families, prelude
 from midspan.scripting.recordcalls import RecordCalls
 from midspan.scripting.recordcalls_tables import columns_of, without_hashes
 from midspan.scripting.systemcalls import SystemCalls
-from midspan.scripting.unit import Unit
+from midspan.scripting.unit import Successive, Unit
 from midspan.scripting.view import View
 
 Calls = Mapping[str, Callable[..., Any]]
@@ -227,6 +228,7 @@ class ScriptSession:
             before, changed = without_hashes(table, before), without_hashes(table, changed)
         return {
             "version": served[2],
+            "stored": view.stored,
             "table": view.table,
             "operation": view.operation,
             "before": dict(before),
@@ -242,11 +244,38 @@ class ScriptSession:
             self._views[name].abort(refused)
 
 
+class LastingSession:
+    """Scripts of several transactions, one after the other, that share one global scope."""
+
+    def __init__(self, sandbox: SandboxSession, extensions: Sequence[Extension]) -> None:
+        self._sandbox = sandbox
+        self._extensions = extensions
+        self._begun: tuple[Successive, ScriptSession] | None = None
+
+    @contextmanager
+    def within(self, transaction: RecordTransaction) -> Iterator[ScriptSession]:
+        """Run scripts inside a transaction; those of its rules have the same worker."""
+        if self._begun is None:
+            unit = Successive(transaction)
+            self._begun = unit, ScriptSession(self._sandbox, unit, extensions=self._extensions)
+        unit, session = self._begun
+        unit.move(transaction)
+        former = transaction.locals.get(_SESSION)
+        transaction.locals[_SESSION] = self._sandbox
+        try:
+            yield session
+        finally:
+            transaction.locals.pop(_SESSION)
+            if former is not None:
+                transaction.locals[_SESSION] = former
+
+
 class ScriptRunner:
     """Opens script sessions on a pool; one per instance, safe to use from many threads."""
 
     def __init__(self, pool: SandboxPool) -> None:
         self._pool = pool
+        self._long = threading.BoundedSemaphore(max(1, pool.stats().size - 1))
         self.extensions: list[Extension] = []
 
     @contextmanager
@@ -269,6 +298,25 @@ class ScriptRunner:
             finally:
                 if enclosing is not None:
                     enclosing.locals.pop(_SESSION, None)
+
+    @contextmanager
+    def lasting(self) -> Iterator[LastingSession]:
+        """Hold a worker for scripts of several transactions.
+
+        Who holds one across the ends of transactions does so inside ``in_turn``.
+
+        Raises:
+            SandboxUnavailable: no worker was free in time.
+        """
+        with self._pool.session(_refuse_call) as sandbox:
+            yield LastingSession(sandbox, self.extensions)
+
+    def in_turn(self) -> AbstractContextManager[object]:
+        """Wait until one more may hold a worker for long: one stays for everybody else.
+
+        Must not be entered inside a transaction, for which the others may wait in turn.
+        """
+        return self._long
 
     def run(
         self,

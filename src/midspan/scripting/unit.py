@@ -75,6 +75,14 @@ class Enclosed:
         return self.reading(enforce=enforce)
 
 
+class Successive(Enclosed):
+    """One open transaction after another, for scripts that share their variables across them."""
+
+    def move(self, transaction: RecordTransaction) -> None:
+        """Go on inside another transaction."""
+        self.enclosing = self._transaction = transaction
+
+
 class PerWrite:
     """Top-level scripts: a short transaction for each read, a committed one for each write."""
 

@@ -21,6 +21,11 @@ class View(Protocol):
         ...
 
     @property
+    def stored(self) -> bool:
+        """Whether the record is as the script sees it, with nothing about to be written."""
+        ...
+
+    @property
     def table(self) -> str:
         """The table whose fields the script sees."""
         ...
@@ -52,6 +57,9 @@ class View(Protocol):
 class RecordView:
     """A view of plain values: a staged row, or a target row that is written later.
 
+    One that is ``stored`` is to scripts like a record that they read: what they set is written when
+    they call ``update()``, and not before.
+
     >>> target = RecordView("incident", {"short_description": "old"})
     >>> target.set("short_description", "new")
     >>> target.changed, target.get("short_description")
@@ -62,6 +70,7 @@ class RecordView:
         self, table: str, values: Mapping[str, str], *, operation: str | None = None
     ) -> None:
         self.version = 0
+        self.stored = False
         self.table = table
         self.operation = operation
         self.before: Mapping[str, str] = values
@@ -81,9 +90,18 @@ class RecordView:
         self.version += 1
         self.changed[name] = text
 
-    def replace(self, values: Mapping[str, str], *, operation: str | None = None) -> None:
+    def replace(
+        self,
+        values: Mapping[str, str],
+        *,
+        operation: str | None = None,
+        stored: bool = False,
+        table: str = "",
+    ) -> None:
         """Move on to another row; a session shows it to the next script."""
         self.version += 1
+        self.stored = stored
+        self.table = table or self.table
         self.before = values
         self.operation = operation
         self.changed = {}
@@ -103,6 +121,7 @@ class DraftView:
         self.operation: str | None = draft.operation.value
 
     version = 0
+    stored = False
 
     @property
     def before(self) -> Mapping[str, str]:

@@ -149,15 +149,14 @@ def _pushed(
 
 def _imported(one: RowResult) -> str:
     """Return the answer about one staging row; without a target it is about the row itself."""
-    failed = one.status == "error"
     values = {
         "sys_id": one.sys_id or one.staging_row,
         "table": one.table,
         "display_name": one.display_name,
         "display_value": one.display_value,
         "status": one.status,
-        "status_message": "" if failed else one.comment,
-        "error_message": one.comment if failed else "",
+        "status_message": one.status_message,
+        "error_message": one.error_message,
     }
     optional = ("status_message", "error_message")
     shown = (name for name in IMPORTED if values[name] or name not in optional)

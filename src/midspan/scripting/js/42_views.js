@@ -10,7 +10,7 @@ function openView(name) {
   const state = newState(view.table, false);
   state.row = state.meta === null ? null : state.meta.columns.map((column) => view.before[column] ?? '');
   for (const field of Object.keys(view.changed)) state.pending[field] = view.changed[field];
-  state.view = name;
+  if (!view.stored) state.view = name;
   state.fresh = view.operation === 'insert';
   state.operation = view.operation;
   opened[name] = { version: view.version, record: wrapState(state) };
