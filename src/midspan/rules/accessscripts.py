@@ -9,7 +9,7 @@ from midspan.kernel.errors import LimitExceeded
 from midspan.records import Record, RecordTransaction
 from midspan.sandbox import Script, ScriptCrashed, ScriptError, ScriptSyntaxError
 from midspan.scripting import Enclosed, RecordView, ScriptRunner, ScriptSession
-from midspan.scripting.rulepage import RuleOutcome, RulePage, RuleRow, rule_condition, run_page
+from midspan.scripting.rulepage import RuleOutcome, RulePage, RuleRow, rule_expression, run_page
 from midspan.security import AccessRule
 
 PAGE = 250
@@ -26,7 +26,7 @@ def access_script(rule: AccessRule) -> Script:
     """
     name = _name(rule)
     if not _ANSWER.search(rule.script):
-        return rule_condition(name, rule.script)
+        return rule_expression(name, rule.script)
     body = f"globalThis.answer = undefined; {rule.script}\n;return answer;"
     return Script(name, f"__rule(function () {{{body}}})")
 

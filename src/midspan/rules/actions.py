@@ -13,6 +13,7 @@ from midspan.kernel.errors import MidspanError
 from midspan.records import Record, RecordTransaction, SnapshotPart
 from midspan.sandbox import SandboxUnavailable, Script, ScriptError
 from midspan.scripting import Enclosed, RecordView, ScriptRunner
+from midspan.scripting.conditiontext import condition_value
 from midspan.storage import Statements, Transaction
 from midspan.storage.catalog import columns_of
 
@@ -37,11 +38,13 @@ def load_actions(transaction: Transaction, _: Dictionary) -> Mapping[str, Sequen
     found: dict[str, list[ScriptAction]] = {}
     for sys_id, name, event, condition, script in transaction.rows(sql["actions"], active):
         place = f"{TABLE}.{sys_id}"
-        asked = (condition or "").strip().rstrip("; ")
+        asked = condition_value(condition or "")
         action = ScriptAction(
             name=name or "",
             script=Script(f"{place}.script", script or ""),
-            condition=Script(f"{place}.condition_script", f"Boolean({asked}\n)") if asked else None,
+            condition=Script(f"{place}.condition_script", f"Boolean({asked})")
+            if (condition or "").strip()
+            else None,
         )
         found.setdefault(event or "", []).append(action)
     return found

@@ -17,6 +17,7 @@ from midspan.records import Draft, Operation, RecordTransaction, Snapshot
 from midspan.rules.rule import script_of
 from midspan.sandbox import SandboxUnavailable, Script, ScriptError
 from midspan.scripting import Enclosed, ScriptRunner
+from midspan.scripting.conditiontext import compiled_condition
 
 _SCRIPT = "script"
 _EXPRESSIONS: Mapping[str, str] = {
@@ -48,7 +49,7 @@ class Column(Struct, frozen=True):
     def compiled(self, text: str) -> Script:
         """Return a script that compiles where the text does, and of which nothing runs."""
         if self.expression:
-            text = f"({text.strip().rstrip('; ')}\n)"
+            text = compiled_condition(text)
         return Script(self.name, f"return; {text}")
 
 

@@ -12,6 +12,7 @@ from midspan.kernel.errors import NotAuthenticated
 from midspan.records import Record, RecordStore
 from midspan.sandbox import Limits, SandboxUnavailable, Script, ScriptError
 from midspan.scripting import PerWrite, RecordView, ScriptRunner
+from midspan.scripting.conditiontext import condition_value
 from midspan.security import Actor
 
 LIMITS = Limits(wall=timedelta(minutes=15), cpu=timedelta(minutes=15), host_calls=2_000_000)
@@ -68,8 +69,5 @@ class ScheduledScripts(ScheduleItems):
 
 
 def _truth(condition: Script) -> Script:
-    """Return a condition whose value is a boolean, or that of its variable ``answer``."""
-    text = condition.text.strip().rstrip(";")
-    if "answer" in text:
-        return Script(condition.name, f"var answer = false; {text};\nBoolean(answer)")
-    return Script(condition.name, f"Boolean({text}\n)")
+    """Return a condition whose value is a boolean."""
+    return Script(condition.name, f"Boolean({condition_value(condition.text)})")

@@ -12,6 +12,7 @@ from midspan.dictionary import Storage, Table
 from midspan.kernel.errors import LimitExceeded
 from midspan.records import PageCut
 from midspan.sandbox import JsonValue, Script, ScriptCrashed, ScriptError
+from midspan.scripting.conditiontext import condition_value
 from midspan.scripting.criteria import Criteria
 from midspan.scripting.recordcalls_tables import HASHED, without_hashes
 from midspan.scripting.runner import ScriptSession
@@ -78,7 +79,12 @@ def rule_script(name: str, text: str, *, calls: str = "") -> Script:
 
 
 def rule_condition(name: str, text: str) -> Script:
-    """Return a rule's condition expression as it runs over pages."""
+    """Return a rule's condition as it runs over pages."""
+    return Script(name, f"__rule(function () {{return {condition_value(text)}}})")
+
+
+def rule_expression(name: str, text: str) -> Script:
+    """Return one expression as it runs over pages."""
     return Script(name, f"__rule(function () {{return ({text.rstrip(_TRAILING)}\n)}})")
 
 

@@ -96,6 +96,11 @@ def test_a_condition_decides_and_current_is_the_item(instance: Instance) -> None
     often = {"run_type": "periodically", "run_period": "01:00:00", "conditional": "true"}
     with item(instance, {**often, "condition": "current.name == 'Other'"}):
         assert ran(instance, 2 * HOUR) == []
+    several = "// the name\nvar wanted = '{}'; // of it\ncheck();\nfunction check() "
+    several += "{{ return current.name == wanted; }}"
+    for name, runs in (("Other", 0), ("Item", 2)):
+        with item(instance, {**often, "condition": several.format(name)}):
+            assert ran(instance, 2 * HOUR) == ["ran system"] * runs
     with item(instance, {**often, "condition": "answer = current.name == 'Item';"}):
         assert ran(instance, 2 * HOUR) == ["ran system"] * 2
 

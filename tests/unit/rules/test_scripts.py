@@ -71,9 +71,17 @@ def test_conditions_in_javascript_decide(instance: Instance) -> None:
         {"condition": "nothing.here", "script": "current.description += 'broken '"},
         {"condition": "current.number.indexOf('INC') == 0", "template": "close_notes=ours"},
         {"role_conditions": "admin", "script": "current.description += 'admin '"},
+        {"condition": "current.active; // yes", "script": "current.description += 'noted '"},
+        {
+            "condition": "var own = current.caller_id; own && yes();\nfunction yes() { return 1; }",
+            "script": "current.description += 'statements '",
+        },
+        {"condition": "if (current.active) false; else true;", "template": "close_notes=not"},
+        {"condition": "answer = f();\nfunction f() {return true;}", "template": "urgency=1"},
     ):
         made = write(instance, insert("incident", {"caller_id": "b" * 32}), ANN)
-        assert made.values["description"] == "caller new "
+        assert made.values["description"] == "caller new noted statements "
+        assert made.values["urgency"] == "1"
         assert made.values["close_notes"] == "ours"
         assert logged(instance) == [
             ("2", "Business rule 'rule 3': ReferenceError: nothing is not defined")
