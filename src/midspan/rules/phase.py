@@ -196,11 +196,9 @@ class Phase:
             return
         for at, outcome in zip(places, self._outcomes(rule, places), strict=True):
             draft = self.drafts[at]
+            draft.values.update(outcome.stored)
             for name, text in outcome.set.items():
-                field = draft.table.fields.get(name)
-                if field is None or name in _FIXED:
-                    continue
-                if field.storage is not Storage.NONE or field.kind.journal:
+                if _is_given(draft, name):
                     give(rule, draft, name, text)
             if rule.before and outcome.refused:
                 draft.refuse(refusal(rule, draft))
@@ -219,3 +217,11 @@ class Phase:
         return scripts.run(
             self._setting, rule, drafts, expression=expression, together=self.together
         )
+
+
+def _is_given(draft: Draft, name: str) -> bool:
+    """Tell whether a script may give a field its value."""
+    field = draft.table.fields.get(name)
+    if field is None or name in _FIXED:
+        return False
+    return field.storage is not Storage.NONE or field.kind.journal

@@ -50,6 +50,8 @@ class RuleOutcome(Struct, frozen=True):
 
     i: int
     set: dict[str, str] = {}
+    stored: dict[str, str] = {}
+    """What an after rule stored by saving the record itself, where it differs from before."""
     refused: bool | None = None
     """What it last asked for with ``setAbortAction``; None: it left that as it was."""
     log: list[list[Any]] = []

@@ -296,3 +296,19 @@ def test_a_script_that_does_not_compile_is_refused_when_it_is_saved(
             write(instance, update(table, made[-1].sys_id, on))
     for each in made:
         write(instance, delete(table, each.sys_id))
+
+
+def test_an_after_rule_that_saves_the_record_is_seen_by_the_next(instance: Instance) -> None:
+    save = "if (current.urgency != 1) { current.urgency = 1; current.update(); }"
+    note = "gs.info([current.operation(), current.urgency, current.short_description].join());"
+    with rules(
+        instance,
+        {"when": "after", "order": "10", "script": save},
+        {"when": "after", "order": "20", "script": note},
+    ):
+        made = write(instance, insert("incident", {"urgency": "3", "short_description": "new"}))
+        assert made.values["urgency"] == "1"
+        write(instance, update("incident", made.sys_id, {"urgency": "2"}))
+    expected = ["update,1,new", "insert,1,new", "update,1,new", "update,1,new"]
+    said = [text for _, text in logged(instance) if "does not run for that" not in text]
+    assert said == expected

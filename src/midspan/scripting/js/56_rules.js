@@ -79,9 +79,22 @@ function openRule(page, at) {
     }
   }
   if (page.query) state.conditions.push({ text: page.query, terms: [] });
+  entry.row = state.row;
   setGlobal('current', wrapState(state));
   setGlobal('previous', previous);
   return entry;
+}
+
+// What an after rule changed by saving `current`: the rules after it find the record as it is stored.
+function storedBy(entry) {
+  const { state, given, row } = entry;
+  const stored = {};
+  for (const name of Object.keys(state.meta.index)) {
+    const at = state.meta.index[name];
+    const text = storedIn(state, name);
+    if (text !== (given[name] ?? row[at] ?? '')) stored[name] = text;
+  }
+  return stored;
 }
 
 function closeRule(page, entry) {
@@ -96,6 +109,9 @@ function closeRule(page, entry) {
       some = true;
     }
     if (some) done.set = set;
+  }
+  if (page.phase === 'after' && page.operation !== 'delete' && state.row !== entry.row && state.row !== null) {
+    done.stored = storedBy(entry);
   }
   if (page.phase === 'query') done.query = queryOf(state);
   if (state.aborted !== entry.refused) done.refused = state.aborted;
