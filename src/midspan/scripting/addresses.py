@@ -6,6 +6,7 @@ same: ``base_uri`` of a service, ``operation_uri`` and ``default_operation_uri``
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from midspan.dictionary import Table
@@ -32,6 +33,8 @@ class ServiceAddresses:
         if not late:
             return
         if draft.table.name == DEFINITIONS:
+            if draft.operation is Operation.INSERT and not draft.get("service_id"):
+                draft.set("service_id", _id_of(draft.get("name")))
             moved = draft.changed("namespace") or draft.changed("service_id")
             if not draft.get("base_uri") or (moved and not draft.changed("base_uri")):
                 draft.set("base_uri", _base(transaction, draft.values))
@@ -61,6 +64,11 @@ class ServiceAddresses:
     def before_query(self, table: Table, query: Query, transaction: RecordTransaction) -> Query:
         """Leave queries as they are."""
         return query
+
+
+def _id_of(name: str) -> str:
+    """Return the id that a service has by its name."""
+    return "_".join(re.findall(r"[a-z0-9]+", name.lower()))
 
 
 def _base(transaction: RecordTransaction, definition: Mapping[str, str]) -> str:

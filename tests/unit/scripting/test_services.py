@@ -131,3 +131,13 @@ def test_records_have_their_addresses(instance: Instance) -> None:
     with instance.records.read(SYSTEM) as transaction:
         paths = {row.get("operation_uri") for row in transaction.find("sys_ws_operation", "")}
     assert "/api/x_a/g/o/{id}" in paths
+
+
+def test_a_service_without_an_id_has_that_of_its_name(instance: Instance) -> None:
+    service = make(instance, "sys_ws_definition", name=" My Orders, 2nd API ", namespace="x_a")
+    with instance.records.read(SYSTEM) as transaction:
+        found = transaction.require("sys_ws_definition", service)
+    assert (found.get("service_id"), found.get("base_uri")) == (
+        "my_orders_2nd_api",
+        "/api/x_a/my_orders_2nd_api",
+    )
