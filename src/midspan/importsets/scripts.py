@@ -46,6 +46,7 @@ class Steering(Struct, frozen=True):
 
 
 _UNTOUCHED = Steering()
+_STEERING = Script("steering", "__transform.steering()")
 
 
 class MapScripts:
@@ -146,10 +147,11 @@ class MapScripts:
         Raises:
             ScriptError: it failed.
         """
-        self._open.run(
-            script, self._views(), {**self._steered(), **(variables or {})}, discard=True
-        )
-        found = self._open.run(Script("steering", "__transform.steering()"), self._views())
+        known = {**self._steered(), **(variables or {})}
+        asked = Script(script.name, f"{script.text}\n;{_STEERING.text}")
+        found = self._open.run(asked, self._views(), known)
+        if found is None:  # it ended with a return
+            found = self._open.run(_STEERING, self._views())
         self._wanted = self._wanted.then(msgspec.convert(found, Steering))
 
     def value(self, name: str, text: str, variables: Mapping[str, JsonValue]) -> str:

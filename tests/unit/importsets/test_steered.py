@@ -115,6 +115,7 @@ def test_moments_come_in_their_order_and_share_their_variables(
         ("if (source.u_name == 'No') ignore = true;", "ignored"),
         (WRAPPED.format("if (source.u_name == 'No') ignore = 'true';"), "ignored"),
         (WRAPPED.format("if (source.u_name == 'No') target.setAbortAction(true);"), "ignored"),
+        ("if (source.u_name != 'No') return;\nignore = true; return; // it ends here", "ignored"),
         (WRAPPED.format("if (source.u_name == 'No') missing();"), "error"),
     ],
 )
