@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import msgspec
@@ -23,7 +23,15 @@ from midspan.query import (
     format_query,
     resolve_condition,
 )
-from midspan.records import Change, Draft, Operation, PageCut, Record, RecordTransaction
+from midspan.records import (
+    PROPERTIES,
+    Change,
+    Draft,
+    Operation,
+    PageCut,
+    Record,
+    RecordTransaction,
+)
 from midspan.rules.reading import DraftReader
 from midspan.rules.rule import Rule
 from midspan.rules.running import applies, tell
@@ -35,8 +43,10 @@ from midspan.scripting.rulepage import Phase, RuleOutcome, RulePage, RuleRow, ru
 
 PAGE = 250
 """Records of one run of a script."""
+CHECK_AGAIN = "glide.businessrule.async_condition_check"
 _SAID = "rules_said"
 _ASKING = "rules_asking"
+_FIRSTS = "rules_firsts"
 _MOST_KNOWN = 1000
 
 
@@ -90,16 +100,17 @@ class ScriptedRules:
         if script is None:
             return []
         outcomes: list[RuleOutcome] = []
-        for start in range(0, len(drafts), PAGE):
-            part = drafts[start : start + PAGE]
-            page = RulePage(
-                table=part[0].table,
-                operation=part[0].operation.value,
-                phase=_phase(rule),
-                rows=[_row(draft) for draft in part],
-                together=together,
-            )
-            outcomes += self._page(setting, rule, script, page)
+        with _first_written(setting.transaction, drafts) as firsts:
+            for start in range(0, len(drafts), PAGE):
+                part = drafts[start : start + PAGE]
+                page = RulePage(
+                    table=part[0].table,
+                    operation=part[0].operation.value,
+                    phase=_phase(rule),
+                    rows=[_row(draft, firsts) for draft in part],
+                    together=together,
+                )
+                outcomes += self._page(setting, rule, script, page)
         for draft, outcome in zip(drafts, outcomes, strict=True):
             self.hear(setting.transaction, rule, draft, outcome, together=together)
         return outcomes
@@ -128,11 +139,14 @@ class ScriptedRules:
     ) -> None:
         """Run an async rule for a record as it is stored now; nothing of it counts as changed.
 
+        Its condition in JavaScript was asked when it was queued; a property has it asked again.
+
         Raises:
             ScriptError: it failed or went over a limit; that is in the log.
         """
         if rule.script is None:
             return
+        again = transaction.snapshot.part(PROPERTIES).get(CHECK_AGAIN) == "true"
         page = RulePage(
             table=transaction.dictionary.table(record.table),
             operation=operation.value,
@@ -140,6 +154,11 @@ class ScriptedRules:
             rows=[RuleRow(record.values)],
         )
         with self.open(transaction) as setting:
+            if again and rule.expression is not None:
+                (asked,) = self._page(setting, rule, rule.expression, page)
+                self._pass_on(transaction, rule, asked)
+                if asked.error is not None or not asked.value:
+                    return
             (outcome,) = self._page(setting, rule, rule.script, page)
         self._pass_on(transaction, rule, outcome)
         if outcome.error is not None:
@@ -306,7 +325,25 @@ def _key(rule: Rule) -> tuple[str, Script | None, Script | None]:
     return rule.sys_id, rule.script, rule.expression
 
 
-def _row(draft: Draft) -> RuleRow:
+@contextmanager
+def _first_written(
+    transaction: RecordTransaction, drafts: Sequence[Draft]
+) -> Iterator[Mapping[str, Record]]:
+    """Note what records were before the first write around these scripts; yield what is known.
+
+    A rule that saves its record starts the rules again, in which ``previous`` is still that.
+    """
+    firsts: dict[str, Record] = transaction.locals.setdefault(_FIRSTS, {})
+    own = [d for d in drafts if d.before is not None and d.before.sys_id not in firsts]
+    firsts.update((draft.sys_id, draft.before) for draft in own if draft.before is not None)
+    try:
+        yield firsts
+    finally:
+        for draft in own:
+            firsts.pop(draft.sys_id, None)
+
+
+def _row(draft: Draft, firsts: Mapping[str, Record]) -> RuleRow:
     if draft.before is None:
         return RuleRow(
             None,
@@ -314,4 +351,10 @@ def _row(draft: Draft) -> RuleRow:
             draft.refused is not None,
         )
     changed = {name: new for name, (_, new) in draft.changes().items()}
-    return RuleRow(draft.before.values, {**changed, **draft.journal}, draft.refused is not None)
+    first = firsts.get(draft.sys_id, draft.before)
+    return RuleRow(
+        draft.before.values,
+        {**changed, **draft.journal},
+        draft.refused is not None,
+        None if first is draft.before else first.values,
+    )

@@ -27,6 +27,8 @@ class RuleRow(Struct, frozen=True):
     before: Mapping[str, str] | None
     changed: Mapping[str, str] = {}
     refused: bool = False
+    first: Mapping[str, str] | None = None
+    """What ``previous`` shows where that is not ``before``: the record is written a second time."""
 
 
 class RulePage(Struct, frozen=True, kw_only=True):
@@ -153,7 +155,8 @@ def _placed(session: ScriptSession, outcome: RuleOutcome) -> RuleOutcome:
 
 def _seen(table: Table, row: RuleRow) -> RuleRow:
     before = None if row.before is None else without_hashes(table, row.before)
-    return RuleRow(before, without_hashes(table, row.changed), row.refused)
+    first = None if row.first is None else without_hashes(table, row.first)
+    return RuleRow(before, without_hashes(table, row.changed), row.refused, first)
 
 
 def _sent(page: RulePage) -> dict[str, JsonValue]:
@@ -165,6 +168,7 @@ def _sent(page: RulePage) -> dict[str, JsonValue]:
             None if row.before is None else list(map(row.before.get, columns)),
             dict(row.changed),
             row.refused,
+            None if row.first is None else list(map(row.first.get, columns)),
         ]
         for row in pages
     ]

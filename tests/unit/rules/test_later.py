@@ -156,6 +156,22 @@ def test_an_async_rule_is_for_the_records_that_meet_its_conditions(instance: Ins
         assert logged(instance) == [("0", "11")]
 
 
+@pytest.mark.parametrize(("value", "runs"), [("false", 2), ("true", 1)])
+def test_a_property_has_the_condition_asked_again(
+    instance: Instance, value: str, runs: int
+) -> None:
+    name = "glide.businessrule.async_condition_check"
+    switch = write(instance, insert("sys_properties", {"name": name, "value": value}))
+    rule = {"when": "async", "condition": "current.urgency == 1", "script": "gs.info('ran')"}
+    with rules(instance, rule):
+        write(instance, insert("incident", {"urgency": "1"}))
+        made = write(instance, insert("incident", {"urgency": "1"}))
+        write(instance, update("incident", made.sys_id, {"urgency": "3"}))
+        jobs(instance).run_due()
+    assert [text for _, text in logged(instance)] == ["ran"] * runs
+    write(instance, delete("sys_properties", switch.sys_id))
+
+
 def test_a_deleted_record_is_shown_as_it_was(instance: Instance) -> None:
     rule = {
         "when": "async",

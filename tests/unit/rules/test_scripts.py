@@ -312,3 +312,18 @@ def test_an_after_rule_that_saves_the_record_is_seen_by_the_next(instance: Insta
     expected = ["update,1,new", "insert,1,new", "update,1,new", "update,1,new"]
     said = [text for _, text in logged(instance) if "does not run for that" not in text]
     assert said == expected
+
+
+def test_previous_is_the_record_before_the_first_write_of_all(instance: Instance) -> None:
+    save = "if (current.impact != 1) { current.impact = 1; current.update(); }"
+    note = "gs.info([previous.urgency + '>' + current.urgency, previous.impact].join());"
+    made = write(instance, insert("incident", {"urgency": "3", "impact": "3"}))
+    with rules(
+        instance,
+        {"when": "after", "order": "10", "script": save, "condition": "current.urgency != 3"},
+        {"when": "after", "order": "20", "script": note},
+    ):
+        write(instance, update("incident", made.sys_id, {"urgency": "2"}))
+        write(instance, update("incident", made.sys_id, {"urgency": "1"}))
+    said = [text for _, text in logged(instance) if "does not run for that" not in text]
+    assert said == ["3>2,3", "3>2,3", "2>1,1"]

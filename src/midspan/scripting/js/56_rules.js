@@ -60,7 +60,7 @@ function setGlobal(name, value) {
 
 // Gives the script the next record: `current` and `previous`, as far as its time knows them.
 function openRule(page, at) {
-  const [before, changed, refused] = page.rows[at];
+  const [before, changed, refused, first] = page.rows[at];
   const state = ruleState(page, before, changed);
   const entry = {
     i: at, state, given: { ...changed }, refused, log: [], events: [],
@@ -69,7 +69,8 @@ function openRule(page, at) {
   state.aborted = refused;
   let previous = null;
   if (page.phase === 'before' || page.phase === 'after') {
-    previous = wrapState(ruleState(page, before === null ? null : before.slice(), null));
+    const then = first ?? before;
+    previous = wrapState(ruleState(page, then === null ? null : then.slice(), null));
   }
   if (page.operation === 'insert' && before === null) {
     state.fresh = page.phase === 'before';
