@@ -247,15 +247,16 @@ def _body(request: RestRequest) -> JsonValue:
 
 
 def _decoded(request: RestRequest) -> str:
-    """Return the body as the text that it is in the charset of its type; UTF-8 without one."""
+    """Return the body as text, without a byte order mark, in the charset of its type or UTF-8."""
     sent = next((text for name, text in request.headers.items() if name == "content-type"), "")
     named = Message()
     named["content-type"] = sent
     charset = named.get_content_charset("utf-8")
     try:
-        return request.body.decode(charset if _CHARSET.fullmatch(charset) else "utf-8", "replace")
+        text = request.body.decode(charset if _CHARSET.fullmatch(charset) else "utf-8", "replace")
     except LookupError:
-        return request.body.decode(errors="replace")
+        text = request.body.decode(errors="replace")
+    return text.removeprefix("\ufeff")
 
 
 def _kind(media: str) -> str:

@@ -295,4 +295,6 @@ def _listed(text: str | None) -> tuple[str, ...]:
 
 
 def _formats(text: str | None, customized: object, otherwise: tuple[str, ...]) -> tuple[str, ...]:
-    return (_listed(text.lower()) if customized and text else ()) or otherwise
+    """Return the listed media types, without parameters such as a charset: none has any here."""
+    listed = _listed(text.lower()) if customized and text else ()
+    return tuple(each.partition(";")[0].strip() for each in listed) or otherwise

@@ -44,7 +44,11 @@ def test_formats_and_rules_are_inherited_or_replaced(instance: Instance) -> None
     )
     for path, more in {
         "/as_is": {},
-        "/own": {"produces": "a/b, c/d", "produces_customized": "true", "enforce_acl": "r3"},
+        "/own": {
+            "produces": "a/b; charset=utf-8, c/d",
+            "produces_customized": "true",
+            "enforce_acl": "r3",
+        },
         "/off": {"requires_acl_authorization": "false"},
         "/open": {"requires_authentication": "false"},
     }.items():
