@@ -234,6 +234,12 @@ def test_the_scope_of_a_script_is_that_of_its_record(
     unit = PerWrite(instance.records, SYSTEM)
     script = Script(f"sys_script.{'5c' * 16}.script", "[Hidden.v, Twin.v, typeof Tool]")
     assert runner.run(script, unit=unit) == ["hidden", "acme", "function"]
+    for text, expected in {
+        "[Twin.v, global.Twin.v, Twin.v, x_acme.Twin.v]": ["acme", "global", "acme", "acme"],
+        "[global.Twin.v, Twin.v, global.Twin.v]": ["global", "acme", "global"],
+        "var Twin = {v: 'own'}; [Twin.v, global.Twin.v]": ["own", "own"],
+    }.items():
+        assert runner.run(Script(script.name, text), unit=unit) == expected
     private = Script(f"sys_script.{'5c' * 16}.script", "Private.v")
     with pytest.raises(ScriptError, match="private to its scope"):
         runner.run(private, unit=unit)

@@ -2,6 +2,7 @@
 // include, a getter evaluates it at its first use. Last of the files: it completes `gs` and `global`.
 const metNames = create(null);
 const loadedIncludes = create(null);
+const homes = create(null); // by the name of an include that a global variable is or will be: its scope
 let includeScope = null; // of the include that is being evaluated, null in the script itself
 
 __engine.onNames((names) => {
@@ -25,6 +26,7 @@ __engine.onNames((names) => {
 
 // `asker` is the scope of the text that uses the name, null for the script itself.
 function awaitUse(name, scope, asker) {
+  homes[name] = scope;
   defineProperty(globalThis, name, {
     configurable: true,
     get() {
@@ -68,17 +70,20 @@ function loadInclude(scope, name, asker) {
   }
   include.done = true;
   if (!hasOwn(globalThis, name)) publish(name, include.value);
+  homes[name] = scope;
   return include.value;
 }
 
 // The include under its scope's name; a global variable of the same name is not touched.
 function loadScoped(scope, name) {
-  const former = Object.getOwnPropertyDescriptor(globalThis, name);
+  const former = getOwnPropertyDescriptor(globalThis, name);
+  const home = homes[name];
   delete globalThis[name];
   try {
     return loadInclude(scope, name, includeScope);
   } finally {
     delete globalThis[name];
+    homes[name] = home;
     if (former !== undefined) defineProperty(globalThis, name, former);
   }
 }
@@ -95,10 +100,20 @@ function scopeObject(scope) {
   });
 }
 
+// Whether a name means an include of the script's own scope, which hides the global one.
+function isOwnInclude(name) {
+  const home = homes[name];
+  if (home === undefined || home === 'global') return false;
+  const present = getOwnPropertyDescriptor(globalThis, name);
+  const include = loadedIncludes[`${home}.${name}`];
+  return present?.get !== undefined || (include?.done === true && present?.value === include.value);
+}
+
 // The global scope by its name; it also has the global script includes that nobody has used yet.
 publish('global', new Proxy(globalThis, {
   get(target, name) {
     if (name === 'eval') return __ms_eval;
+    if (isOwnInclude(name) && __host('include.has', ['global', name])) return loadScoped('global', name);
     if (typeof name === 'symbol' || name in target) return target[name];
     return __host('include.has', ['global', name]) ? loadInclude('global', name, includeScope) : undefined;
   },
