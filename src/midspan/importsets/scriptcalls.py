@@ -137,7 +137,10 @@ class ImportCalls:
             return None
         loaded = self._loaded.pop(import_set, None)
         runs = self._later.transform(import_set, only, self._unit.actor, loaded)
-        return [{"run": run.sys_id, "errors": run.totals.errors} for run in runs]
+        return [
+            {"run": run.sys_id, "errors": run.totals.errors or int(bool(run.halted))}
+            for run in runs
+        ]
 
     def later(self, import_set: str, only: str) -> None:
         """Let a job transform a set."""

@@ -33,6 +33,8 @@ from midspan.records import (
 )
 
 CLEAR = "NULL"
+NO_RECORD = "-1"
+"""What a script that finds the record by its sys_id answers when there is none."""
 NOTHING_CHANGED = "No field values changed"
 _SYS_ID = re.compile(r"[0-9a-fA-F]{32}")
 SKIPPED, REFERENCE_REJECTED, CHOICE_REJECTED, INVALID_TARGET, SCRIPT_FAILED = 20, 100, 200, 800, 900
@@ -331,6 +333,8 @@ class PageTransform:
     def _can_match(self, item: Ready) -> bool:
         """Tell whether a record may have this row's keys: an empty one needs its flag for that."""
         keys = self._map.keys
+        if self._map.is_conditional and item.values.get("sys_id") == NO_RECORD:
+            return False
         return bool(keys) and all(item.values.get(k.target) or k.coalesce_empty for k in keys)
 
     def _key(self, values: dict[str, str]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from midspan.importsets import ImportRun, ImportRunner, LoadResult, SandboxField
 from midspan.importsets.pushed import PushedRows
 from midspan.importsets.run import STEERED_PAGE
 from midspan.instance import Instance
-from midspan.records import insert, update
+from midspan.records import delete, insert, update
+from midspan.sandbox import Limits
 from midspan.scripting import ScriptRunner, open_pool
 from midspan.security import SYSTEM
 
@@ -332,3 +334,45 @@ def test_without_a_sandbox_such_rows_are_refused(instance: Instance, make: Make)
     people.on("onBefore", "ignore = false;")
     people.runner = ImportRunner(instance.records, instance.clock)
     assert people.load("a@,Ann").totals.errors == 1
+
+
+@pytest.mark.parametrize(
+    "harm", ["while (true) {}", "var a = []; while (true) a.push('x' + a.length);"]
+)
+def test_a_script_out_of_bounds_ends_the_run(instance: Instance, harm: str) -> None:
+    limits = Limits(wall=timedelta(seconds=1), cpu=timedelta(seconds=1), memory=16 * 1024 * 1024)
+    with open_pool(1, limits=limits) as pool:
+        people = Steered(instance, ScriptRunner(pool))
+        people.on("onBefore", f"if (source.u_name == 'Ben') {{ {harm} }}")
+        people.on("onComplete", "log.info('complete');")
+        run = people.load("a@,Ann", "b@,Ben", "c@,Cid")
+        assert [row[0] for row in people.rows(run)] == ["inserted", "error", "pending"]
+        assert people.opened(run)["state"] == "error"
+        assert people.opened(run)["message"] == run.halted
+        assert people.user("b@") == {}
+        other = Steered(instance, ScriptRunner(pool))
+        other.on("onBefore", "target.title = 'well';")
+        other.load("a@,Ann")
+        assert other.value("title") == "well"
+
+
+def test_rules_of_the_target_run_in_the_worker_of_the_map(instance: Instance) -> None:
+    with open_pool(1) as pool:
+        people = Steered(instance, ScriptRunner(pool))
+        people.on("onBefore", "shared = 'map';")
+        people.on("onAfter", "target.title = shared + target.employee_number; target.update();")
+        rule = {
+            "name": "r",
+            "collection": "sys_user",
+            "when": "before",
+            "action_insert": "true",
+            "advanced": "true",
+            "filter_condition": f"user_nameLIKE{people.named('@')}",
+            "script": "shared = 'rule'; current.employee_number = typeof target;",
+        }
+        with instance.records.write(SYSTEM, enforce=False) as transaction:
+            made = transaction.apply(insert("sys_script", rule))
+        people.load("a@,Ann")
+        assert people.value("title") == "mapundefined"
+        with instance.records.write(SYSTEM, enforce=False) as transaction:
+            transaction.apply(delete("sys_script", made.sys_id))
