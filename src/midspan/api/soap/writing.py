@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+import orjson
 from msgspec import Struct
 
 from midspan.api.importset import rows_of
@@ -34,6 +36,7 @@ class Several(Struct, frozen=True):
 MOST_RECORDS = 10_000
 """Records of one insertMultiple."""
 _CLEARS = "NULL"
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 """The text by which older clients empty a field."""
 
 
@@ -160,7 +163,12 @@ def _imported(one: RowResult) -> str:
     }
     optional = ("status_message", "error_message")
     shown = (name for name in IMPORTED if values[name] or name not in optional)
-    return "".join(element(name, values[name]) for name in shown)
+    own = "".join(element(name, values[name]) for name in shown)
+    return own + "".join(
+        element(name, value if isinstance(value, str) else orjson.dumps(value).decode())
+        for name, value in one.told.fields.items()
+        if _NAME.fullmatch(name) and name not in IMPORTED and value is not None
+    )
 
 
 def _insertion(
