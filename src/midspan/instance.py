@@ -60,6 +60,7 @@ from midspan.rules import (
     ScheduledScripts,
     ScriptActions,
     ScriptCheck,
+    ScriptedDefaults,
     ScriptedRules,
     ScriptTriggers,
 )
@@ -143,7 +144,12 @@ class Instance:
         self.records.access_scripts = RecordAccessScripts(self.scripts)
         later = LaterRules(self.records, scripted, self.jobs, self._acting)
         self.rules = BusinessRules(self.records, scripted, later)
-        self.records.hooks += (self.rules, ScriptCheck(self.scripts), ServiceAddresses())
+        self.records.hooks += (
+            ScriptedDefaults(self.scripts),
+            self.rules,
+            ScriptCheck(self.scripts),
+            ServiceAddresses(),
+        )
         self.script_events = EventQueue(self.records, self.jobs, self._acting)
         self.script_events.handlers.append(ScriptActions(self.scripts))
         self.script_items = ScheduledScripts(self.records, self.scripts, self.jobs, self._acting)

@@ -4,6 +4,7 @@ from midspan.rules.accessscripts import RecordAccessScripts
 from midspan.rules.actions import ACTIONS, ScriptActions
 from midspan.rules.builtin import PRIORITIES, REQUIRE_CLOSE_CODE
 from midspan.rules.check import ScriptCheck
+from midspan.rules.defaults import ScriptedDefaults
 from midspan.rules.hook import BusinessRules
 from midspan.rules.index import RULES, RuleIndex, build_index
 from midspan.rules.later import LaterRules
@@ -33,6 +34,7 @@ __all__ = [
     "ScriptActions",
     "ScriptCheck",
     "ScriptTriggers",
+    "ScriptedDefaults",
     "ScriptedRules",
     "build_index",
     "check_rule",
