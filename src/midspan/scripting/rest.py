@@ -249,6 +249,8 @@ def _body(request: RestRequest) -> JsonValue:
 def _decoded(request: RestRequest) -> str:
     """Return the body as text, without a byte order mark, in the charset of its type or UTF-8."""
     sent = next((text for name, text in request.headers.items() if name == "content-type"), "")
+    if "charset" not in sent.lower():
+        return request.body.decode(errors="replace").removeprefix("\ufeff")
     named = Message()
     named["content-type"] = sent
     charset = named.get_content_charset("utf-8")
