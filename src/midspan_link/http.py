@@ -13,6 +13,7 @@ import typing
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpcore
 import httpx
@@ -226,6 +227,8 @@ class HttpClient:
             transport=transport or GuardedTransport(rules, resolver=resolver, verify=verify),
             follow_redirects=False,
             trust_env=False,
+            # A cookie of one call must not speak for the next: that may be somebody else's.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         )
 
     async def send(self, call: HttpCall) -> HttpReply:
@@ -274,13 +277,16 @@ class HttpClient:
 
     async def _follow(self, call: HttpCall) -> httpx.Response:
         request = self._first(call)
+        cookies = httpx.Cookies()  # those set on the way, for the hops of this call
         for _ in range(call.limits.redirects + 1):
             response = await self._client.send(request, stream=True)
             target = _redirect(response)
             if target is None or not _may_follow(call, target):
                 return response
             await response.aclose()
+            cookies.extract_cookies(response)
             request = self._next(call, request, response.status_code, target)
+            cookies.set_cookie_header(request)
         raise RedirectRefused(
             f"{_shown(call.url)} redirects more than {call.limits.redirects} times"
         )
@@ -305,6 +311,7 @@ class HttpClient:
                 f"{_shown(call.url)} asks to send the body to {target.host}",
                 hint="Call that address directly if this is intended.",
             )
+        own_cookie = any(name.lower() == "cookie" for name in call.headers)
         secret = set(_SECRET_HEADERS) | set(
             call.authentication.headers if call.authentication else ()
         )
@@ -312,6 +319,7 @@ class HttpClient:
             name: value
             for name, value in before.headers.items()
             if name != "host"
+            and (name != "cookie" or own_cookie)
             and (same or name not in secret)
             and (keeps_body or name not in _BODY_HEADERS)
         }

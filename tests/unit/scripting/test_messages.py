@@ -332,6 +332,17 @@ def test_redirects_and_where_credentials_go(peer: Peer, ask: Ask) -> None:
     assert [call.path for call in peer.calls[2:]] == ["/moved", "/there", "/moved", "/moved"]
 
 
+def test_cookies_of_one_call_are_not_those_of_the_next(peer: Peer, ask: Ask) -> None:
+    body = (
+        "var rm = new sn_ws.RESTMessageV2(); rm.setHttpMethod('get'); rm.setEndpoint('<url>');"
+        "return rm.execute().getStatusCode();"
+    )
+    url = peer.answer("/entry", 302, Location="/inside", Set_Cookie=["visit=1; Path=/", "b=2"])
+    assert [ask(body, url=url) for _ in range(2)] == [200, 200]
+    shown = [(call.path, call.headers.get("cookie")) for call in peer.calls]
+    assert shown == [("/entry", None), ("/inside", "visit=1; b=2")] * 2
+
+
 def test_files_go_out_and_come_in(instance: Instance, peer: Peer, ask: Ask) -> None:
     content = bytes(range(256)) * 4000
     record = make(instance, "incident", short_description="with a file")
