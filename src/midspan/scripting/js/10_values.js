@@ -54,10 +54,17 @@ function javaList(values) {
     get(position) { return list[position]; },
     contains(value) { return list.includes(value); },
     isEmpty() { return list.length === 0; },
+    toArray() { return Array.from(list); },
+    iterator() {
+      let at = 0;
+      return { hasNext: () => at < list.length, next: () => list[at++] };
+    },
   };
   for (const name of Object.keys(methods)) defineProperty(list, name, { value: methods[name] });
   return list;
 }
+
+function isJavaList(value) { return isArray(value) && getOwnPropertyDescriptor(value, 'iterator') !== undefined; }
 
 function publish(name, value) {
   defineProperty(globalThis, name, { value, writable: true, configurable: true });

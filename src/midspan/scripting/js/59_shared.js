@@ -15,7 +15,7 @@ function isFieldObject(value) { return value instanceof GlideElement; }
 const evaluateScript = __engine.evaluate;
 
 Object.assign(shared, {
-  host: __host, textOf, firstOf, isArray, describe, javaList, publish, escapeHtml, part, gs,
+  host: __host, textOf, firstOf, isArray, isJavaList, describe, javaList, publish, escapeHtml, part, gs,
   sessionInfo, forgetSession, publicRecord, isRecord, isFieldObject, bytesOf, base64, bytesOfBase64, textOfBytes,
   GlideRecord, evaluateScript, parseJson, toJsonText, HTML, notAvailable, streamSource, STATE,
 });

@@ -293,46 +293,50 @@ function ownZone(record) {
 }
 
 class DurationCalculator {
-  #schedule = null;
-  #zone;
-  #start = new GlideDateTime();
-  #end = new GlideDateTime();
-  #seconds = 0;
-  #total = 0;
+  constructor() { this.initialize(); }
 
+  // Classes of scripts that extend this one are made by it.
+  initialize() {
+    this.schedule = null;
+    this.timezone = undefined;
+    this.startDateTime = new GlideDateTime();
+    this.endDateTime = new GlideDateTime();
+    this.seconds = 0;
+    this.totalSeconds = 0;
+  }
   setSchedule(id, zone) {
-    this.#schedule = textOf(id) === '' ? null : new GlideSchedule(id, zone ?? this.#zone);
-    return this.#schedule !== null && this.#schedule.isValid();
+    this.schedule = textOf(id) === '' ? null : new GlideSchedule(id, zone ?? this.timezone);
+    return this.schedule !== null && this.schedule.isValid();
   }
   setTimeZone(zone) {
-    this.#zone = textOf(zone);
-    if (this.#schedule !== null) this.#schedule.setTimeZone(zone);
+    this.timezone = textOf(zone);
+    if (this.schedule !== null) this.schedule.setTimeZone(zone);
   }
-  setStartDateTime(start) { this.#start = new GlideDateTime(textOf(start) === '' ? new GlideDateTime() : start); }
-  getStartDateTime() { return this.#start; }
-  getEndDateTime() { return this.#end; }
-  getSeconds() { return this.#seconds; }
-  getTotalSeconds() { return this.#total; }
+  setStartDateTime(start) { this.startDateTime = new GlideDateTime(textOf(start) === '' ? new GlideDateTime() : start); }
+  getStartDateTime() { return this.startDateTime; }
+  getEndDateTime() { return this.endDateTime; }
+  getSeconds() { return this.seconds; }
+  getTotalSeconds() { return this.totalSeconds; }
   calcDuration(seconds) {
-    this.#seconds = Number(seconds) || 0;
-    const length = new GlideDuration(this.#seconds * SECOND);
-    if (this.#schedule === null) this.#end = new GlideDateTime(this.#start.getNumericValue() + this.#seconds * SECOND);
-    else this.#end = this.#schedule.add(this.#start, length);
-    this.#total = (this.#end.getNumericValue() - this.#start.getNumericValue()) / SECOND;
+    this.seconds = Number(seconds) || 0;
+    const length = new GlideDuration(this.seconds * SECOND);
+    if (this.schedule === null) this.endDateTime = new GlideDateTime(this.startDateTime.getNumericValue() + this.seconds * SECOND);
+    else this.endDateTime = this.schedule.add(this.startDateTime, length);
+    this.totalSeconds = (this.endDateTime.getNumericValue() - this.startDateTime.getNumericValue()) / SECOND;
     return true;
   }
   calcScheduleDuration(start, end) {
     if (textOf(start) !== '') this.setStartDateTime(start);
-    if (textOf(end) !== '') this.#end = new GlideDateTime(end);
-    const total = this.#end.getNumericValue() - this.#start.getNumericValue();
-    const within = this.#schedule === null ? total
-      : this.#schedule.duration(this.#start, this.#end).getNumericValue();
-    this.#total = total / SECOND;
-    this.#seconds = within / SECOND;
-    return this.#seconds;
+    if (textOf(end) !== '') this.endDateTime = new GlideDateTime(end);
+    const total = this.endDateTime.getNumericValue() - this.startDateTime.getNumericValue();
+    const within = this.schedule === null ? total
+      : this.schedule.duration(this.startDateTime, this.endDateTime).getNumericValue();
+    this.totalSeconds = total / SECOND;
+    this.seconds = within / SECOND;
+    return this.seconds;
   }
 }
-Object.defineProperty(DurationCalculator.prototype, 'type', { value: 'DurationCalculator' });
+Object.defineProperty(DurationCalculator.prototype, 'type', { value: 'DurationCalculator', writable: true });
 
 return { GlideSchedule, DurationCalculator };
 })

@@ -1,8 +1,8 @@
 // GlideStringUtil, ArrayUtil, JSUtil, JSONParser.
 (function (shared) {
 'use strict';
-const { Object, Number, String, Array, Set, Error, RegExp, Date, parseInt } = shared.intrinsics;
-const { textOf, escapeHtml, gs, isArray, parseJson, base64, part } = shared;
+const { Object, Math, Number, String, Array, Set, parseInt } = shared.intrinsics;
+const { textOf, escapeHtml, gs, isArray, isJavaList, isRecord, parseJson, base64, part } = shared;
 
 const ENTITIES = { lt: '<', gt: '>', amp: '&', quot: '"', quote: '"', apos: "'", nbsp: ' ' };
 const NOT_PRINTABLE = { '\t': '\\t', '\n': '\\n', '\r': '\\r', '\f': '\\f', '\b': '\\b' };
@@ -39,7 +39,7 @@ class GlideStringUtil {
     const stripped = textOf(text).replace(/[\r\n]/g, '');
     return stripped !== '' && stripped.length % 4 === 0 && /^[A-Za-z0-9+/]+={0,2}$/.test(stripped);
   }
-  static isEligibleSysID(text) { return /^[0-9a-f]{32}$/.test(textOf(text)); }
+  static isEligibleSysID(text) { return /^[0-9a-f]{32}$/i.test(textOf(text)); }
   static urlEncode(text) { return gs.urlEncode(text); }
   static base64Encode(value) {
     const { isBytes } = part('attachments');
@@ -68,7 +68,8 @@ class ArrayUtil {
   contains(array, element) { return this.indexOf(array, element) >= 0; }
   indexOf(array, element, start = 0) {
     const list = this.ensureArray(array);
-    for (let index = Number(start) || 0; index < list.length; index++) {
+    const first = Number(start) || 0; // a negative one counts from the end
+    for (let index = first < 0 ? Math.max(0, first + list.length) : first; index < list.length; index++) {
       if (same(list[index], element)) return index;
     }
     return -1;
@@ -107,24 +108,24 @@ class ArrayUtil {
     ));
   }
 }
-Object.defineProperty(ArrayUtil.prototype, 'type', { value: 'ArrayUtil' });
+Object.defineProperty(ArrayUtil.prototype, 'type', { value: 'ArrayUtil', writable: true });
 
 function protoOf(value) { return Object.getPrototypeOf(value); } // of a primitive: its class's
 
 class JSUtil {
   static nil(value) { return value === null || value === undefined || textOf(value) === ''; }
   static notNil(value) { return !JSUtil.nil(value); }
-  static has(value) { return JSUtil.notNil(value); }
-  static doesNotHave(value) { return JSUtil.nil(value); }
+  static has(value) { return value !== null && value !== undefined; }
+  static doesNotHave(value) { return !JSUtil.has(value); }
   static toBoolean(value) {
     if (typeof value === 'boolean') return value;
     if (typeof value === 'number') return value !== 0 && value === value;
-    const text = textOf(value).toLowerCase();
-    return ['true', '1', 'yes', 'on'].includes(text);
+    return textOf(value) === 'true';
   }
-  static getBooleanValue(record, field) { return JSUtil.toBoolean(record.getValue(textOf(field))); }
+  static getBooleanValue(record, field) { return ['true', '1'].includes(textOf(record.getValue(textOf(field)))); }
   static instance_of(value, name) {
     if (value === null || value === undefined) return false;
+    if (typeof name === 'function') return value instanceof name;
     const wanted = textOf(name).replace(/^.*\./, '');
     for (let at = protoOf(value); at !== null; at = protoOf(at)) {
       if (at.constructor?.name === wanted) return true;
@@ -132,24 +133,20 @@ class JSUtil {
     return false;
   }
   static type_of(value) {
-    if (value === null) return 'null';
-    if (isArray(value)) return 'array';
-    const kind = typeof value;
-    if (kind !== 'object') return kind;
-    if (value instanceof Date) return 'date';
-    if (value instanceof RegExp) return 'regexp';
-    if (value instanceof Error) return 'error';
-    return 'object';
+    if (value === null || value === undefined) return 'null';
+    const kind = JSUtil.strict_type_of(value);
+    if (['string', 'number', 'boolean'].includes(kind)) return kind; // wrapped ones, too
+    return typeof value;
   }
-  static isJavaObject() { return false; } // there is no Java here
+  static isJavaObject(value) { return isJavaList(value); } // there is no other Java here
   static escapeText(text) {
     return textOf(text).replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
   }
   static unescapeText(text) {
     return textOf(text).replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&amp;', '&');
   }
-  static escapeAttr(text) { return escapeHtml(textOf(text)); }
-  static unescapeAttr(text) { return unescapeHtml(text); }
+  static escapeAttr(text) { return textOf(text).replaceAll('&', '&amp;'); }
+  static unescapeAttr(text) { return textOf(text).replaceAll('&amp;', '&'); }
   static strict_type_of(value) { return Object.prototype.toString.call(value).slice(8, -1).toLowerCase(); }
   static logObject(value, name) {
     gs.log(`Log Object: ${textOf(name)}`);
@@ -163,6 +160,7 @@ class JSUtil {
 
 function described(value, depth) {
   const indent = '  '.repeat(depth);
+  if (isRecord(value)) return [`${indent}GlideRecord('${value.getTableName()}') @ ${textOf(value.getDisplayValue())}`];
   if (isArray(value)) {
     return [`${indent}Array of ${value.length} elements`,
       ...value.flatMap((element, index) => labelled(`[${index}]`, element, depth))];

@@ -48,7 +48,10 @@ function descendantsOf(table) { return (describe(table)?.classes ?? []).filter((
 function childrenOf(table) { return descendantsOf(table).filter((name) => describe(name)?.parent === table); }
 
 class TableUtils {
-  constructor(table) { this.tableName = textOf(table); }
+  constructor(table) { this.initialize(table); }
+
+  // Classes of scripts that extend this one are made by it.
+  initialize(table) { this.tableName = textOf(table); }
 
   tableExists(table) { return describe(table === undefined ? this.tableName : textOf(table)) !== null; }
   getTables() { return javaList(ancestorsOf(this.tableName)); }

@@ -519,7 +519,18 @@ class XMLNode {
   setAttribute(name, value) { setAttribute(itemOf.get(this), checkedName(name), textOf(value)); }
   removeAttribute(name) { itemOf.get(this).attributes.delete(textOf(name)); }
   hasAttribute(name) { return itemOf.get(this).attributes.has(textOf(name)); }
-  getAttributes() { return Object.fromEntries(itemOf.get(this).attributes); }
+  // An object by name, which also answers as Java's map of nodes does.
+  getAttributes() {
+    const nodes = AXES.attribute(itemOf.get(this)).map(wrap);
+    const map = Object.fromEntries(itemOf.get(this).attributes);
+    const methods = {
+      getLength: () => nodes.length,
+      item: (index) => nodes[index] ?? null,
+      getNamedItem: (name) => nodes.find((each) => each.getNodeName() === textOf(name)) ?? null,
+    };
+    for (const name of Object.keys(methods)) Object.defineProperty(map, name, { value: methods[name] });
+    return map;
+  }
   hasChildNodes() { return itemOf.get(this).children.length > 0; }
   getChildNodes() { return nodeList(itemOf.get(this).children); }
   getElementsByTagName(name) { return nodeList(select(itemOf.get(this), `.//${textOf(name)}`)); }
@@ -644,10 +655,13 @@ class XMLDocument {
     return found === undefined ? null : textIn(found);
   }
   getNodeName(path) { return this.#first(path)?.name ?? null; }
+  getNodeInt(path) { return parseInt(textOf(this.getNodeText(path)), 10) || 0; }
   getNodeType(path) { return this.getNode(path)?.getNodeType() ?? null; }
-  getAttribute(path) {
+  // The attribute of a name, or what the path itself leads to.
+  getAttribute(path, name) {
     const found = this.#first(path);
-    return found === undefined ? null : textIn(found);
+    if (found === undefined) return null;
+    return name === undefined ? textIn(found) : found.attributes.get(textOf(name)) ?? null;
   }
   getElementByTagName(name) { return wrap(this.#first(`//${textOf(name)}`)); }
   getElementsByTagName(name) { return this.getNodes(`//${textOf(name)}`); }
@@ -735,10 +749,12 @@ function fill(element, value, depth = 0) {
 }
 
 class XMLHelper {
-  #text;
-  constructor(text) { this.#text = text; }
+  constructor(text) { this.initialize(text); }
+
+  // Classes of scripts that extend this one are made by it.
+  initialize(text) { this.xmlString = text; }
   toObject(text) {
-    const given = text === undefined ? this.#text : text;
+    const given = text === undefined ? this.xmlString : text;
     if (given instanceof XMLNode) return objectOf(itemOf.get(given));
     const [root] = elementsOf(parse(textOf(given)));
     const object = objectOf(root);
