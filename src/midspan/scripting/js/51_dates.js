@@ -40,11 +40,17 @@ function defineEdges(methods, side) {
   }
 }
 
+// The instant that a date means; a day without a time is that day on the user's clock.
+function instantOf(date) {
+  const dates = part('dates');
+  if (date === undefined) return dates.nowMs();
+  const ms = new dates.GlideDateTime(date).getNumericValue();
+  return date instanceof dates.GlideDate ? dates.instantFrom(ms) : ms;
+}
+
 // The side of the period that a date lies in, as a UTC text; now when there is no date.
 function periodAround(side, unit, date) {
-  const dates = part('dates');
-  const ms = date === undefined ? dates.nowMs() : new dates.GlideDateTime(date).getNumericValue();
-  return dates.internalText(dates[side](ms, unit));
+  return part('dates').internalText(part('dates')[side](instantOf(date), unit));
 }
 
 function defineAgo(methods) {
@@ -78,7 +84,7 @@ function secondsBetween(start, end) {
 
 function isEdge(side, unit, date) {
   const dates = part('dates');
-  const ms = date === undefined ? dates.nowMs() : new dates.GlideDateTime(date).getNumericValue();
+  const ms = instantOf(date);
   return dates.beginning(ms, 'day') === dates.beginning(dates[side](ms, unit), 'day');
 }
 
@@ -89,6 +95,7 @@ rareMakers.push((methods) => {
   for (const period of ['Week', 'Month', 'Year']) {
     methods[`isFirstDayOf${period}`] = (date) => isEdge('beginning', period.toLowerCase(), date);
     methods[`isLastDayOf${period}`] = (date) => isEdge('end', period.toLowerCase(), date);
+    methods[`isLastDayof${period}`] = methods[`isLastDayOf${period}`]; // as the reference has it once
   }
 });
 
@@ -108,6 +115,7 @@ Object.assign(gs, {
   getTimeFormat: () => sessionInfo().time_format,
   getDateTimeFormat: () => `${sessionInfo().date_format} ${sessionInfo().time_format}`,
   getSysTimeZone: () => sessionInfo().system_zone,
+  getTimeZoneName: () => sessionInfo().time_zone,
   dateDiff(start, end, numeric) {
     const ms = secondsBetween(start, end);
     if (ms === null) return null;

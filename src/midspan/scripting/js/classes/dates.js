@@ -212,9 +212,15 @@ function offsetField(zulu, count) {
   };
 }
 
+function yearNear(two) {
+  const first = fieldsOf(nowMs()).year - 80;
+  return first + ((two - first) % 100 + 100) % 100;
+}
+
 function yearField(count) {
   if (count === 2) {
-    return numeric(2, 2, (n, found) => { found.year = n + (n >= 69 ? 1900 : 2000); },
+    // Four digits are the year itself; two are one from 80 years ago to 20 from now, as in Java.
+    return numeric(2, 4, (n, found) => { found.year = n > 99 ? n : yearNear(n); },
       (now) => two(now.year % 100));
   }
   return numeric(4, 4, (n, found) => { found.year = n; }, (now) => four(now.year), 1);
@@ -334,7 +340,8 @@ function readWall(pattern, text) {
   return { wall, offset: found.offset };
 }
 
-const INTERNAL = /^(\d{4})-(\d{2})-(\d{2})(?: (\d{2}):(\d{2}):(\d{2}))?$/;
+// Java reads numbers without their leading zeros, too.
+const INTERNAL = /^(\d{4})-(\d{1,2})-(\d{1,2})(?: (\d{1,2}):(\d{1,2}):(\d{1,2}))?$/;
 const ISO = /^(\d{4})-(\d{2})-(\d{2})[T ](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)? ?(Z|[+-]\d{2}(?::?\d{2})?)?$/i;
 // In the order in which they are tried. Source: GlideDateTime reference, constructor.
 const FORMS = [
@@ -607,13 +614,10 @@ const STYLES = {
   full: 'EEEE, MMMM d, yyyy', long: 'MMMM d, yyyy', medium: 'MMM d, yyyy', short: 'M/d/yy',
 };
 
-function styled(style) {
-  const pattern = STYLES[textOf(style)];
-  if (pattern === undefined) {
-    throw new Error(`'${textOf(style)}' is no date style; use full, long, medium or short`);
-  }
-  return pattern;
-}
+function styled(style) { return STYLES[textOf(style).toLowerCase()] ?? STYLES.medium; }
+
+// A day as people write it, in the user's format or one of the styles; others put the day first.
+const WRITTEN = [...Object.values(STYLES), 'd MMM yyyy', 'd MMMM yyyy', 'EEEE, d MMMM yyyy', 'EEEE d MMMM yyyy'];
 
 function millisOf(value) {
   if (value instanceof GlideTime) return value.getNumericValue();
@@ -632,9 +636,15 @@ class GlideDate extends GlideDateTime {
   static of(ms) { return new GlideDate(ms); }
   static subtract(start, end) { return GlideDateTime.subtract(start, end); }
   static parseDate(text) {
+    const written = textOf(text).trim();
     const date = new GlideDate(0);
-    date.setDisplayValue(text);
-    return date;
+    date.setDisplayValue(written);
+    if (date.isValid()) return date;
+    for (const pattern of WRITTEN) {
+      const found = readWall(pattern, written);
+      if (found !== null) return GlideDate.of(found.wall);
+    }
+    throw new Error(`'${written}' is no date; write it like 2020-12-31 or 31 Dec 2020`);
   }
 
   get zone() { return UTC; }
