@@ -118,6 +118,10 @@ class SandboxSession:
         """
         return (self._ended if ended else self._current).read(stack).position
 
+    def scripts(self, stack: str) -> tuple[str, ...]:
+        """Return the scripts of a stack of the run that is going on, innermost first."""
+        return self._current.read(stack).scripts
+
     def close(self) -> None:
         """End the session; the pool does this."""
         self._open = False

@@ -40,12 +40,13 @@ class Trace(NamedTuple):
     """A readable stack and its innermost position in a user's script, if any.
 
     ``function`` is the name at that position, ``<eval>`` for the top level and empty for text that
-    does not compile.
+    does not compile. ``scripts`` are the users' scripts of its frames, innermost first.
     """
 
     text: str
     position: Position | None
     function: str
+    scripts: tuple[str, ...] = ()
 
 
 class LineMap:
@@ -99,12 +100,15 @@ class LineMap:
         shown: list[str] = []
         first: Position | None = None
         function = ""
+        scripts: list[str] = []
         for raw in stack[:_LONGEST_STACK].splitlines():
             match = _POSITION.search(raw)
             position = self._position(match) if match else None
             if match and position and position.script not in self._hidden:
                 place = f"{position.script}:{position.line}:{position.column}"
                 shown.append(raw.replace(match[0], place).strip())
+                if self._is_user(position):
+                    scripts.append(position.script)
                 if first is None and self._is_user(position):
                     first = position
                     function = raw[: match.start()].strip().removeprefix("at").strip(" (")
@@ -112,7 +116,7 @@ class LineMap:
                 shown.append(raw.strip())
         if shown and shown[-1] == f"at <eval> ({EVALUATED}:1:1)":
             shown.pop()  # the script's own top level, before the first position that it records
-        return Trace("\n".join(shown), first, function)
+        return Trace("\n".join(shown), first, function, tuple(scripts))
 
     def read_endless(self, stack: str, script: Script) -> Trace:
         """Return what ``read`` does for a run of ``script`` that was interrupted.

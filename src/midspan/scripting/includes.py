@@ -128,8 +128,9 @@ PARTS = (INCLUDES, MODES)
 
 
 class IncludeCalls:
-    """Answers the ``include.`` calls of one session; ``running`` returns the script that runs.
+    """Answers the ``include.`` calls of one session.
 
+    ``active`` returns the scripts of a stack, innermost first; without one that which runs.
     The texts of includes are added to ``mentioned`` before a script can use them.
     """
 
@@ -137,18 +138,23 @@ class IncludeCalls:
         self,
         unit: Unit,
         lend: Callable[[bool, bool], object],
-        running: Callable[[], str],
+        active: Callable[[str], tuple[str, ...]],
         mentioned: Mentioned,
     ) -> None:
         self._unit = unit
         self._lend = lend
-        self._running = running
+        self._active = active
         self._mentioned = mentioned
-        self._scopes: dict[str, str] = {}
+        self._scopes: dict[str, tuple[str, str]] = {}
 
     def calls(self) -> Mapping[str, Callable[..., JsonValue | Script]]:
         """Return the functions by the name of their call."""
-        return {"include.find": self.find, "include.load": self.load, "include.has": self.has}
+        return {
+            "include.find": self.find,
+            "include.load": self.load,
+            "include.has": self.has,
+            "include.scope": self.scope,
+        }
 
     def prepare(self, script: Script) -> Script:
         """Return a script in the language mode that its record is set to."""
@@ -182,6 +188,17 @@ class IncludeCalls:
         """Tell whether a scope has an include."""
         return self._part(INCLUDES).named(scope, name) is not None
 
+    def scope(self, stack: str) -> JsonValue:
+        """Return scope and application of the innermost script of a stack, and who called it.
+
+        The application is a record of ``sys_scope``. The caller is the scope of the next other
+        script of the stack, None when there is none.
+        """
+        scripts = self._active(stack)
+        scope, application = self._scope_of(scripts[0])
+        caller = next((name for name in scripts if name != scripts[0]), None)
+        return [scope, application, self._scope_of(caller)[0] if caller else None]
+
     def load(self, scope: str, name: str, user: str | None) -> Script:
         """Return an include to be run, for a script of scope ``user`` (None: the one that runs).
 
@@ -209,30 +226,34 @@ class IncludeCalls:
         return snapshot.part(part)
 
     def _own_scope(self) -> str:
-        name = self._running()
-        scope = self._scopes.get(name)
-        if scope is None:
-            scope = self._scopes[name] = self._read_scope(name)
-        return scope
+        return self._scope_of(self._active("")[0])[0]
 
-    def _read_scope(self, name: str) -> str:
+    def _scope_of(self, name: str) -> tuple[str, str]:
+        """Return the scope of a script and the application that has it, both global by default."""
+        found = self._scopes.get(name)
+        if found is None:
+            found = self._scopes[name] = self._read_scope(name)
+        return found
+
+    def _read_scope(self, name: str) -> tuple[str, str]:
         place = _place(name)
         if place is None:
-            return GLOBAL
+            return GLOBAL, GLOBAL
         table, sys_id = place
         with self._lend(False, False) as transaction:  # type: ignore[attr-defined]
             return _scope_of(transaction, table, sys_id)
 
 
-def _scope_of(transaction: RecordTransaction, table: str, sys_id: str) -> str:
+def _scope_of(transaction: RecordTransaction, table: str, sys_id: str) -> tuple[str, str]:
     if table not in transaction.dictionary:
-        return GLOBAL
+        return GLOBAL, GLOBAL
     if "sys_scope" not in transaction.dictionary.table(table).fields:
-        return GLOBAL
+        return GLOBAL, GLOBAL
     found = transaction.load(table, [sys_id]).get(sys_id)
     scope = found.get("sys_scope") if found else ""
     record = transaction.load("sys_scope", [scope]).get(scope) if scope else None
-    return (record.get("scope") if record else "") or GLOBAL
+    name = record.get("scope") if record else ""
+    return (name, scope) if name and name != GLOBAL else (GLOBAL, GLOBAL)
 
 
 def _place(name: str) -> tuple[str, str] | None:

@@ -107,7 +107,7 @@ class ScriptSession:
         self._views: Mapping[str, View] = {}
         self._served: dict[str, tuple[View, int, int]] = {}
         self._mentioned = Mentioned()
-        self._includes = IncludeCalls(unit, self.lend, self._running, self._mentioned)
+        self._includes = IncludeCalls(unit, self.lend, self._active, self._mentioned)
         self._extensions = extensions
         self._calls: Calls = {}
 
@@ -199,6 +199,11 @@ class ScriptSession:
 
     def _running(self) -> str:
         return self._names[-1] if self._names else ""
+
+    def _active(self, stack: str) -> tuple[str, ...]:
+        """Return the scripts of a stack, innermost first; without one the script that runs."""
+        found = self._sandbox.scripts(stack) if stack else ()
+        return found or (self._running(),)
 
     def _place(self, stack: str) -> tuple[str, int | None]:
         """Return the script of a stack, which may be an include of the one that runs, and line."""

@@ -17,6 +17,9 @@ from midspan.security import SYSTEM
 ACME = "ac" * 16
 COUNTER = "c0" * 16
 
+WHERE = (
+    "[gs.getCurrentScopeName(), gs.getCurrentApplicationId() == 'global', gs.getCallerScopeName()]"
+)
 TEXTS = {
     "Tool": (
         "global",
@@ -49,6 +52,13 @@ TEXTS = {
         "public",
         "var Fields = {first: function (gr) {"
         " return gr.close_notes || 'empty'; }, sees: function () { return shared; }};",
+    ),
+    "Where": ("global", "public", f"var Where = {{tell: function () {{ return {WHERE}; }}}};"),
+    "There": (
+        "acme",
+        "public",
+        f"var There = {{tell: function () {{ return {WHERE}; }}, far: function () {{"
+        " return Where.tell(); }};",
     ),
     "Private": ("global", "package_private", "var Private = {v: 1};"),
     "Empty": ("global", "public", "var Other = 1;"),
@@ -243,6 +253,24 @@ def test_the_scope_of_a_script_is_that_of_its_record(
     private = Script(f"sys_script.{'5c' * 16}.script", "Private.v")
     with pytest.raises(ScriptError, match="private to its scope"):
         runner.run(private, unit=unit)
+
+
+def test_a_script_knows_its_scope_and_who_called_it(
+    instance: Instance, runner: ScriptRunner
+) -> None:
+    with instance.records.write(SYSTEM, enforce=False) as transaction:
+        rule = {"name": "w", "collection": "incident", "active": "false", "sys_scope": ACME}
+        transaction.apply(insert("sys_script", rule, sys_id="5b" * 16))
+    unit = PerWrite(instance.records, SYSTEM)
+    text = f"[{WHERE}, Where.tell(), x_acme.There.tell(), x_acme.There.far()]"
+    own, plain = ["x_acme", False], ["rhino.global", True]
+    found = runner.run(Script(f"sys_script.{'5b' * 16}.script", text), unit=unit)
+    assert found == [[*own, None], [*plain, "x_acme"], [*own, "x_acme"], [*plain, "x_acme"]]
+    id_text = "gs.getCurrentApplicationId()"
+    assert runner.run(Script(f"sys_script.{'5b' * 16}.script", id_text), unit=unit) == ACME
+    found = runner.run(Script("test", text), unit=unit)
+    shown = [[*plain, None], [*plain, "rhino.global"], [*own, "rhino.global"], [*plain, "x_acme"]]
+    assert found == shown
 
 
 def test_the_mode_of_a_script_is_that_of_its_record(

@@ -214,9 +214,6 @@ const gs = {
 
   // The application
   include: () => undefined,
-  getCurrentScopeName: () => 'rhino.global',
-  getCallerScopeName: () => null,
-  getCurrentApplicationId: () => 'global',
   getCurrentApplicationName: () => 'Global',
   getCurrentApplicationScope: () => 'global',
   isCurrentApplicationInGlobalScope: () => true,

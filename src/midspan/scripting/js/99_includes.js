@@ -119,6 +119,20 @@ publish('global', new Proxy(globalThis, {
   },
 }));
 
+// Scope and application of the script that calls gs, and the scope of who called that.
+function scopeHere() {
+  const { stack } = new Trace();
+  return __host('include.scope', [typeof stack === 'string' ? stack.slice(0, 10000) : '']);
+}
+
+function shownScope(scope) { return scope === 'global' ? 'rhino.global' : scope; }
+
+Object.assign(gs, {
+  getCurrentScopeName: () => shownScope(scopeHere()[0]),
+  getCurrentApplicationId: () => scopeHere()[1],
+  getCallerScopeName: () => shownScope(scopeHere()[2]),
+});
+
 gs.include = (name) => {
   const path = textOf(name);
   const dot = path.lastIndexOf('.');
