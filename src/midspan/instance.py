@@ -120,6 +120,8 @@ class Instance:
         self.sandbox = open_pool(settings.script_workers)
         self._closers.append(self.sandbox.close)
         self.scripts = ScriptRunner(self.sandbox)
+        if settings.public_url:
+            self.reachable_at(settings.public_url)
         self.node = _node_name(settings, self.ids)
         self.jobs = self.records.jobs = _jobs(self, self.node)
         self.identities = Identities(self.database, self.clock, self.passwords)
@@ -137,6 +139,10 @@ class Instance:
         self.holder.on_renewal(self._renewed)
         if not fresh and not settings.ephemeral:
             self._upgrade()
+
+    def reachable_at(self, url: str) -> None:
+        """Say what links of scripts start with, unless the property says another address."""
+        self.scripts.defaults["glide.servlet.uri"] = f"{url.rstrip('/')}/"
 
     def _join_rules(self) -> None:
         """Join business rules and the events of scripts, the first hook of all."""

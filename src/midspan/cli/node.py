@@ -146,7 +146,9 @@ def serve(options: NodeOptions) -> None:
         try:
             if seeds:
                 _seed(instance, seeds)
-            _first_start(instance, settings.public_url or _url(options, listener))
+            url = settings.public_url or _url(options, listener)
+            instance.reachable_at(url)
+            _first_start(instance, url)
             instance.keep_start()
             end_start()
             asyncio.run(_run(options, instance, listener))

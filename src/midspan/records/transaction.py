@@ -29,7 +29,7 @@ from midspan.records.change import Applied, Change, Result
 from midspan.records.masking import covered, meeting, run_masked
 from midspan.records.prepared import PreparedRead, prepare_read
 from midspan.records.record import Record
-from midspan.records.snapshot import Snapshot, load_dictionary
+from midspan.records.snapshot import Snapshot, SnapshotPart, load_dictionary
 from midspan.security import Access, Actor, SessionValues, grouped
 from midspan.storage import (
     Row,
@@ -386,6 +386,10 @@ class RecordTransaction:
                 self.database.end_group()
             self._touched |= parts
             self._stale = True
+
+    def outdated(self, part: SnapshotPart[Any]) -> bool:
+        """Tell whether this transaction wrote what a part of its snapshot was read from."""
+        return self._stale and part.name in self._touched
 
     def settle(self) -> None:
         """Bring snapshot and physical tables in line with changed configuration.

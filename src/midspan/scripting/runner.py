@@ -99,6 +99,7 @@ class ScriptSession:
         *,
         nested: bool = False,
         extensions: Sequence[Extension] = (),
+        defaults: Mapping[str, str] | None = None,
     ) -> None:
         self.unit = unit
         self._sandbox = sandbox
@@ -109,6 +110,7 @@ class ScriptSession:
         self._mentioned = Mentioned()
         self._includes = IncludeCalls(unit, self.lend, self._active, self._mentioned)
         self._extensions = extensions
+        self._defaults = defaults or {}
         self._calls: Calls = {}
 
     def run(
@@ -192,7 +194,7 @@ class ScriptSession:
             lambda: own,
             RecordCalls(self.unit, self.lend, self._mentioned).calls,
             self._includes.calls,
-            lambda: SystemCalls(self.unit, self.lend, self._place).calls(),
+            lambda: SystemCalls(self.unit, self.lend, self._place, self._defaults).calls(),
             lambda: EventCalls(self.lend).calls(),
             *(partial(extension, self.unit) for extension in self._extensions),
         )
@@ -282,6 +284,8 @@ class ScriptRunner:
         self._pool = pool
         self._long = threading.BoundedSemaphore(max(1, pool.stats().size - 1))
         self.extensions: list[Extension] = []
+        self.defaults: dict[str, str] = {}
+        """Values of system properties for scripts where nobody set one."""
 
     @contextmanager
     def session(self, unit: Unit, *, limits: Limits | None = None) -> Iterator[ScriptSession]:
@@ -293,13 +297,17 @@ class ScriptRunner:
         enclosing = unit.enclosing
         outer = enclosing.locals.get(_SESSION) if enclosing else None
         if outer is not None:
-            yield ScriptSession(outer, unit, nested=True, extensions=self.extensions)
+            yield ScriptSession(
+                outer, unit, nested=True, extensions=self.extensions, defaults=self.defaults
+            )
             return
         with self._pool.session(_refuse_call, limits=limits) as sandbox:
             if enclosing is not None:
                 enclosing.locals[_SESSION] = sandbox
             try:
-                yield ScriptSession(sandbox, unit, extensions=self.extensions)
+                yield ScriptSession(
+                    sandbox, unit, extensions=self.extensions, defaults=self.defaults
+                )
             finally:
                 if enclosing is not None:
                     enclosing.locals.pop(_SESSION, None)

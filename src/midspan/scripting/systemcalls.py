@@ -10,7 +10,7 @@ from typing import Any
 from midspan.formats.dates import EPOCH
 from midspan.formats.zonetable import zone_table
 from midspan.kernel.errors import InvalidDefinition
-from midspan.records import PROPERTIES, insert, update
+from midspan.records import PROPERTIES, Record, RecordTransaction, insert, update
 from midspan.sandbox import JsonValue
 from midspan.scripting.attachmentcalls import AttachmentCalls
 from midspan.scripting.credentialcalls import CredentialCalls
@@ -28,6 +28,8 @@ _LEVELS = {
     "error": logging.ERROR,
 }
 _LONGEST_LINE = 8_000
+ENGLISH = "en"
+"""The language of messages that there are in no other."""
 LONGEST_SLEEP = 30.0
 """Seconds of one ``gs.sleep``."""
 
@@ -35,7 +37,8 @@ LONGEST_SLEEP = 30.0
 class SystemCalls:
     """Answers the ``gs.`` calls and ``log``.
 
-    ``place`` returns the script that is running and, for a stack of it, the line.
+    ``place`` returns the script that is running and, for a stack of it, the line; ``defaults`` are
+    the values of system properties that nobody set.
     """
 
     def __init__(
@@ -43,10 +46,13 @@ class SystemCalls:
         unit: Unit,
         lend: Callable[[bool, bool], Any],
         place: Callable[[str], tuple[str, int | None]],
+        defaults: Mapping[str, str],
     ) -> None:
         self._unit = unit
         self._lend = lend
         self._place = place
+        self._defaults = defaults
+        self._languages: dict[str, str] = {}
 
     def calls(self) -> Mapping[str, Callable[..., Any]]:
         """Return the functions by the name of their call."""
@@ -93,32 +99,57 @@ class SystemCalls:
             "date_format": locale.date,
             "time_format": locale.time,
             "system_zone": system_zone(properties),
-            "language": properties.get("glide.sys.language") or "en",
+            "language": properties.get("glide.sys.language") or ENGLISH,
             "node": properties.get("instance_id") or "",
         }
 
     def property(self, name: str) -> str | None:
         """Return a system property, or None when it is absent or empty."""
         with self._lend(False, False) as transaction:
-            return transaction.snapshot.part(PROPERTIES).get(name) or None
+            value: str | None = transaction.snapshot.part(PROPERTIES).get(name)
+            if transaction.outdated(PROPERTIES):
+                found = self._property(transaction, name)
+                value = found.get("value") if found is not None else None
+        return (value if value is not None else self._defaults.get(name)) or None
+
+    def _property(self, transaction: RecordTransaction, name: str) -> Record | None:
+        return transaction.first("sys_properties", f"name={name.replace('^', '^^')}")
 
     def set_property(self, name: str, value: str, description: str = "") -> None:
         """Set a system property, new or not; an empty description leaves the one it has."""
         values = {"value": value, **({"description": description} if description else {})}
         with self._lend(True, False) as transaction:
-            found = transaction.first("sys_properties", f"name={name.replace('^', '^^')}")
+            found = self._property(transaction, name)
             if found is None:
                 transaction.apply(insert("sys_properties", {"name": name, **values}))
             else:
                 transaction.apply(update("sys_properties", found.sys_id, values))
 
     def message(self, key: str, language: str) -> str:
-        """Return the text of a message in a language (empty: the system's), else the key."""
+        """Return the text of a message in a language, else in English, else the key.
+
+        Without a language it is the user's.
+        """
+        if not key:
+            return key
         with self._lend(False, False) as transaction:
-            wanted = language or transaction.snapshot.part(PROPERTIES).get("glide.sys.language")
-            query = f"key={key.replace('^', '^^')}^language={(wanted or 'en').replace('^', '^^')}"
-            found = transaction.first("sys_ui_message", query) if key else None
-        return found.get("message") if found is not None else key
+            for wanted in dict.fromkeys((language or self._language(transaction), ENGLISH)):
+                quoted = [text.replace("^", "^^") for text in (key, wanted)]
+                query = "key={}^language={}".format(*quoted)
+                found = transaction.first("sys_ui_message", query)
+                if found is not None:
+                    return str(found.get("message"))
+        return key
+
+    def _language(self, transaction: RecordTransaction) -> str:
+        """Return the language of the user, the system's where he has none."""
+        who = self._unit.actor.sys_id
+        if who not in self._languages:
+            user = transaction.load("sys_user", (who,)).get(who) if who else None
+            own = user.get("preferred_language") if user is not None else ""
+            system = transaction.snapshot.part(PROPERTIES).get("glide.sys.language")
+            self._languages[who] = own or system or ENGLISH
+        return self._languages[who]
 
     def now(self) -> float:
         """Return milliseconds since 1970 on the instance's clock."""

@@ -323,3 +323,13 @@ def test_secrets_are_clear_only_where_they_are_asked_for(
     clear, shown, place, *secure = found
     assert (clear, shown, place) == ("open sesame", "********", -1)
     assert secure[0] is None
+
+
+def test_links_of_scripts_start_with_the_address_of_the_instance(instance: Instance) -> None:
+    script = Script("s", "gs.getProperty('glide.servlet.uri')")
+    unit = PerWrite(instance.records, SYSTEM)
+    assert instance.scripts.run(script, unit=unit) is None
+    instance.reachable_at("https://midspan.example")
+    assert instance.scripts.run(script, unit=unit) == "https://midspan.example/"
+    text = f"gs.setProperty('glide.servlet.uri', 'https://own.example/'); {script.text}"
+    assert instance.scripts.run(Script("s", text), unit=unit) == "https://own.example/"

@@ -179,13 +179,11 @@ const gs = {
   flushMessages() { for (const name of Object.keys(messages)) messages[name].length = 0; },
   flushAccessMessages: () => undefined,
   getMessage: (key, ...args) => filled(__host('gs.message', [textOf(key), '']), args),
-  getMessageS: (key, ...args) => gs.getMessage(key, ...args),
+  getMessageS: (key, ...args) => gs.getMessage(key, ...args).replaceAll("'", "\\'"),
   getMessageLang: (key, language, ...args) => (
     filled(__host('gs.message', [textOf(key), textOf(language)]), args)
   ),
-  getEscapedMessage: (key, ...args) => (
-    gs.getMessage(key, ...args).replaceAll("'", "\\'").replaceAll('"', '\\"')
-  ),
+  getEscapedMessage: (key, ...args) => escapeHtml(gs.getMessage(key, ...args)),
 
   // The dictionary
   tableExists: (name) => describe(textOf(name)) !== null,

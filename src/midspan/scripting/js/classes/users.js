@@ -152,7 +152,7 @@ class GlideSession {
     const value = this.getProperty(name);
     return value === null ? otherwise : value === 'true';
   }
-  getLanguage() { return sessionInfo().language; }
+  getLanguage() { return currentUser().getLanguage(); }
   getTimeZoneName() { return sessionInfo().time_zone; }
   getTimeZone() { return new (shared.part('dates').TimeZone)(shared.part('dates').userZone()); }
   getTimeZoneShortName() { return gs.nowGlideDateTime().getByFormat('z'); }
