@@ -59,14 +59,16 @@ class CredentialCalls:
                 record = _active(transaction, connection.get("credential")) if connection else None
             return _shown(transaction, record)
 
-    def find(self, types: list[str], tag: str) -> list[JsonValue]:
-        """Return the active credentials of some types (empty: all) and a tag, by order."""
+    def find(self, types: list[str], tags: str) -> list[JsonValue]:
+        """Return the active credentials of some types and with one of some tags, by order.
+
+        Both are for all when they are empty.
+        """
+        wanted = _tags(tags)
         with self._lend(False, False) as transaction:
-            query = "active=true"
-            if tag:
-                query += f"^tag={tag.replace('^', '^^')}"
-            found = transaction.find(CREDENTIALS, f"{query}^ORDERBYorder", limit=1000)
-            shown = (_shown(transaction, record) for record in found)
+            found = transaction.find(CREDENTIALS, "active=true^ORDERBYorder", limit=1000)
+            tagged = [one for one in found if not wanted or wanted & _tags(one.get("tag"))]
+            shown = (_shown(transaction, record) for record in tagged)
             return [one for one in shown if one is not None and _is_type(one, types)]
 
     def secret(self, sys_id: str, name: str) -> str:
@@ -103,6 +105,10 @@ class CredentialCalls:
                         }
                     )
             return shown
+
+
+def _tags(text: str) -> set[str]:
+    return {tag.strip().lower() for tag in text.split(",")} - {""}
 
 
 def _alias(transaction: RecordTransaction, text: str) -> Record | None:

@@ -34,6 +34,7 @@ class UserCalls:
         return {
             "user.find": self.find,
             "user.rights": self.rights,
+            "user.granted": self.granted,
             "user.groups": self.groups,
             "user.preference": self.preference,
             "user.setPreference": self.set_preference,
@@ -65,6 +66,16 @@ class UserCalls:
             "groups": [*sorted(actor.groups)],
             "all_roles": actor.trusted or actor.is_admin,
         }
+
+    def granted(self, sys_id: str) -> JsonValue:
+        """Return the roles that a user was given by name, without what those or groups bring."""
+        if not sys_id:
+            return []
+        with self._lend(False, False) as transaction:
+            query = f"user={sys_id}^state=active^inherited!=true"
+            given = [row.get("role") for row in transaction.find("sys_user_has_role", query)]
+            roles = transaction.load("sys_user_role", given).values()
+            return [*sorted({role.get("name") for role in roles})]
 
     def groups(self, sys_id: str) -> JsonValue:
         """Return the active groups that a user manages."""

@@ -45,6 +45,11 @@ function isTrue(value) {
   return isObject(value) ? FieldMark.truth(value) : !!value;
 }
 
+// A call is such a place as well, and `filter(Boolean)`.
+const Truth = new Proxy(Boolean, { __proto__: null, apply: (_, self, values) => isTrue(values[0]) });
+Object.defineProperty(Boolean.prototype, 'constructor', { value: Truth });
+Object.defineProperty(globalThis, 'Boolean', { value: Truth });
+
 // A field compared with what is no field: by its text with another object, by truth with a boolean.
 function equalsField(field, other) {
   if (other === null || other === undefined) return FieldMark.text(field) === '';

@@ -1,5 +1,5 @@
 // What the other files share: captured built-ins, texts of values, descriptions of tables.
-const { apply: applyTo, get: reflectGet, set: reflectSet, ownKeys } = Reflect;
+const { apply: applyTo, construct, get: reflectGet, set: reflectSet, ownKeys } = Reflect;
 const { create, defineProperty, defineProperties, freeze, getOwnPropertyDescriptor } = Object;
 const { isArray } = Array;
 const { parse: parseJson, stringify: toJsonText } = JSON;
@@ -68,6 +68,18 @@ function isJavaList(value) { return isArray(value) && getOwnPropertyDescriptor(v
 
 function publish(name, value) {
   defineProperty(globalThis, name, { value, writable: true, configurable: true });
+}
+
+// A class that also makes an object without `new`, as the platform's own do.
+function callable(made) {
+  const open = new Proxy(made, { __proto__: null, apply: (target, self, args) => construct(target, args) });
+  defineProperty(made.prototype, 'constructor', { value: open, writable: true, configurable: true });
+  return open;
+}
+
+// The prototype of a class is fixed, that of a function is not.
+function isClass(value) {
+  return typeof value === 'function' && getOwnPropertyDescriptor(value, 'prototype')?.writable === false;
 }
 
 const HTML = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };

@@ -383,8 +383,8 @@ class GlideRecordSecure extends GlideRecord {
 }
 
 Object.setPrototypeOf(GlideRecord.prototype, recordFallback);
-publish('GlideRecord', GlideRecord);
-publish('GlideRecordSecure', GlideRecordSecure);
+publish('GlideRecord', callable(GlideRecord));
+publish('GlideRecordSecure', callable(GlideRecordSecure));
 publish('GlideElement', GlideElement);
 publish('GlideQueryCondition', GlideQueryCondition);
 publish('global', globalThis);

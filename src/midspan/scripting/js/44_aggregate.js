@@ -165,4 +165,4 @@ class GlideAggregate extends GlideRecord {
   getQuery() { return encoded(this[STATE]); }
 }
 
-publish('GlideAggregate', GlideAggregate);
+publish('GlideAggregate', callable(GlideAggregate));

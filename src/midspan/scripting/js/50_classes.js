@@ -50,6 +50,20 @@ shared.intrinsics = freeze({
   encodeURIComponent, parseInt,
 });
 
+// A class as scripts get it, the same one each time.
+const publicClasses = new Map();
+
+function publicClass(value) {
+  if (!isClass(value)) return value;
+  if (!publicClasses.has(value)) {
+    const open = callable(value);
+    publicClasses.set(value, open);
+    publicClasses.set(open, open);
+  }
+  return publicClasses.get(value);
+}
+shared.publicClass = publicClass;
+
 function part(name) {
   return (loadedParts[name] ??= __engine.part(name)(shared));
 }
@@ -58,7 +72,7 @@ for (const family of Object.keys(families)) {
   for (const name of families[family]) {
     defineProperty(globalThis, name, {
       get() {
-        const value = part(family)[name];
+        const value = publicClass(part(family)[name]);
         // In a scope that a script froze it stays behind its getter.
         if (getOwnPropertyDescriptor(globalThis, name).configurable) publish(name, value);
         return value;

@@ -14,7 +14,11 @@ class GlideScopedEvaluator {
   #tolerant = false;
 
   putVariable(name, value) { this.#variables[textOf(name)] = value; }
-  getVariable(name) { return this.#variables[textOf(name)] ?? null; }
+  // One that was put there, or that the script itself made.
+  getVariable(name) {
+    const key = textOf(name);
+    return (key in this.#variables ? this.#variables[key] : globalThis[key]) ?? null;
+  }
   reset() { this.#variables = Object.create(null); }
   withReturnError(wanted) { this.#tolerant = wanted === true; return this; }
   withEnforcedSecurity() { return this; }

@@ -2,7 +2,7 @@
 (function (shared) {
 'use strict';
 const { Object, Error } = shared.intrinsics;
-const { host, textOf, isRecord, publicRecord, gs, notAvailable } = shared;
+const { host, textOf, isArray, isRecord, publicRecord, gs, notAvailable } = shared;
 
 function idOf(value) { return textOf(isRecord(value) ? value.getUniqueValue() : value); }
 
@@ -121,6 +121,7 @@ class CSVParser {
     return cellsOf(textOf(line), textOf(delimiter) || ',', textOf(quote) || '"');
   }
   parseLineToObject(line, headers, delimiter, quote) {
+    if (!isArray(headers) || headers.length === 0) throw new Error('CSVParser: Header list is empty');
     const cells = this.parseLineToArray(line, delimiter, quote);
     const found = {};
     headers.forEach((name, place) => { found[textOf(name)] = cells[place] ?? null; });
@@ -132,7 +133,7 @@ function absent(name) {
   return function () { throw notAvailable(`sn_impex.${name}`); };
 }
 
-const sn_impex = { CSVParser, GlideExcelParser: shared.part('workbooks').GlideExcelParser };
+const sn_impex = { CSVParser: shared.publicClass(CSVParser), GlideExcelParser: shared.part('workbooks').GlideExcelParser };
 for (const name of ['GlideImportSetTable', 'GlideImportSetTransformMap', 'RTETransformer']) {
   sn_impex[name] = absent(name);
 }

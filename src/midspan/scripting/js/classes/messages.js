@@ -2,7 +2,7 @@
 (function (shared) {
 'use strict';
 const { Array, Error, Number, Object, encodeURIComponent } = shared.intrinsics;
-const { STATE, host, javaList, notAvailable, streamSource, textOf } = shared;
+const { STATE, host, javaList, notAvailable, publicClass, streamSource, textOf } = shared;
 const { create, defineProperty } = Object;
 
 const XML_TEXT = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&apos;' };
@@ -208,6 +208,9 @@ class SOAPMessageV2 extends Message {
   setWSSecurityX509Token() { throw notAvailable('SOAPMessageV2.setWSSecurityX509Token'); }
 }
 
-const messages = { RESTMessageV2, RESTResponseV2, SOAPMessageV2, SOAPResponseV2 };
+const messages = {};
+for (const made of [RESTMessageV2, RESTResponseV2, SOAPMessageV2, SOAPResponseV2]) {
+  messages[made.name] = publicClass(made);
+}
 return { ...messages, sn_ws: messages };
 })

@@ -12,7 +12,10 @@ class GlideHTTPResponse {
   getBody() { return this.#reply.getBody(); }
   getHeader(name) { return this.#reply.getHeader(name); }
   getHeaders() { return this.#reply.getHeaders(); }
+  getAllHeaders() { return this.#reply.getAllHeaders(); }
+  getCookies() { return this.#reply.getCookies(); }
   haveError() { return this.#reply.haveError(); }
+  getErrorCode() { return this.#reply.getErrorCode(); }
   getErrorMessage() { return this.#reply.getErrorMessage(); }
 }
 
@@ -23,6 +26,8 @@ class GlideHTTPRequest {
   addParameter(name, value) { this.#message.setQueryParameter(name, value); }
   setContentType(type) { this.#message.setRequestHeader('Content-Type', type); }
   setBasicAuth(user, password) { this.#message.setBasicAuth(user, password); }
+  setFollowRedirect(follows) { if (follows === false) this.#message.setAllowedRedirectURIs([]); }
+  setHttpTimeOut(millis) { this.setHttpTimeout(millis); } // as the reference writes it once
   setHttpTimeout(millis) { this.#message.setHttpTimeout(Number(textOf(millis))); }
   setLogLevel(level) { this.#message.setLogLevel(level); }
   #send(method, body) {

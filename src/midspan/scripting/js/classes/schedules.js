@@ -292,6 +292,14 @@ function ownZone(record) {
   return ['', 'floating'].includes(name.toLowerCase()) ? null : zoneOf(name);
 }
 
+// A text is what is displayed; anything else is a date itself.
+function displayed(value) {
+  if (typeof value !== 'string') return value;
+  const date = new GlideDateTime();
+  date.setDisplayValue(value);
+  return date;
+}
+
 class DurationCalculator {
   constructor() { this.initialize(); }
 
@@ -318,7 +326,8 @@ class DurationCalculator {
   getSeconds() { return this.seconds; }
   getTotalSeconds() { return this.totalSeconds; }
   calcDuration(seconds) {
-    this.seconds = Number(seconds) || 0;
+    if (Number.isNaN(Number(textOf(seconds)))) return false;
+    this.seconds = Number(textOf(seconds));
     const length = new GlideDuration(this.seconds * SECOND);
     if (this.schedule === null) this.endDateTime = new GlideDateTime(this.startDateTime.getNumericValue() + this.seconds * SECOND);
     else this.endDateTime = this.schedule.add(this.startDateTime, length);
@@ -326,10 +335,10 @@ class DurationCalculator {
     return true;
   }
   calcScheduleDuration(start, end) {
-    if (textOf(start) !== '') this.setStartDateTime(start);
-    if (textOf(end) !== '') this.endDateTime = new GlideDateTime(end);
-    const total = this.endDateTime.getNumericValue() - this.startDateTime.getNumericValue();
-    const within = this.schedule === null ? total
+    if (textOf(start) !== '') this.setStartDateTime(displayed(start));
+    if (textOf(end) !== '') this.endDateTime = new GlideDateTime(displayed(end));
+    const total = Math.max(0, this.endDateTime.getNumericValue() - this.startDateTime.getNumericValue());
+    const within = this.schedule === null || total === 0 ? total
       : this.schedule.duration(this.startDateTime, this.endDateTime).getNumericValue();
     this.totalSeconds = total / SECOND;
     this.seconds = within / SECOND;

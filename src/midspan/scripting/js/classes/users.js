@@ -98,7 +98,8 @@ class GlideUser {
   hasAssignedRole(name) { return this.#held.roles.includes(textOf(name)); }
   hasRoles() { return this.#held.roles.length > 0; }
   getRoles() { return javaList(this.#held.roles); }
-  getUserRoles() { return this.getRoles(); }
+  // Those that were given to the user himself: no inherited ones, none of groups.
+  getUserRoles() { return javaList(host('user.granted', [this.#id])); }
   getAllRoles() { return Array.from(this.#held.roles); }
   getMyGroups() { return javaList(this.#held.groups); }
   getMyExplicitGroups() { return this.getMyGroups(); }
@@ -207,6 +208,7 @@ function impersonate(id) {
 class GlideImpersonate {
   canImpersonate(id) { return host('user.canImpersonate', [textOf(id)]); }
   impersonate(id) { return impersonate(id); }
+  isImpersonating() { return theSession.isImpersonating(); }
 }
 
 return { GlideUser, GlideSession, GlideImpersonate, userOf, currentUser, currentSession };
