@@ -73,13 +73,13 @@ class SystemCalls:
             **CredentialCalls(self._unit, self._lend).calls(),
         }
 
-    def log(self, level: str, text: str, stack: str = "") -> None:
-        """Write a line to the log of scripts."""
+    def log(self, level: str, text: str, stack: str = "", source: str = "") -> None:
+        """Write a line to the log of scripts; a ``source`` stands there instead of the script."""
         script, line = self._place(stack)
         extra = {"script": script}
         _log.log(_LEVELS.get(level, logging.INFO), "%s", text[:_LONGEST_LINE], extra=extra)
         user = self._unit.actor.user_name
-        self._unit.store.logbook.add(level, text, script=script, line=line, user=user)
+        self._unit.store.logbook.add(level, text, script=source or script, line=line, user=user)
 
     def session(self) -> JsonValue:
         """Return who the script acts for."""

@@ -333,3 +333,16 @@ def test_links_of_scripts_start_with_the_address_of_the_instance(instance: Insta
     assert instance.scripts.run(script, unit=unit) == "https://midspan.example/"
     text = f"gs.setProperty('glide.servlet.uri', 'https://own.example/'); {script.text}"
     assert instance.scripts.run(Script("s", text), unit=unit) == "https://own.example/"
+
+
+def test_a_line_of_the_log_has_the_source_that_the_script_names(instance: Instance) -> None:
+    unit = PerWrite(instance.records, SYSTEM)
+    text = (
+        "gs.log('a-1', 'Counter'); gs.logError('a-2', 'Counter');gs.log('a-3'); gs.info('a-4', 'x')"
+    )
+    instance.scripts.run(Script("teller", text), unit=unit)
+    instance.records.logbook.flush()
+    with instance.records.read(SYSTEM) as transaction:
+        found = transaction.find("syslog", "messageSTARTSWITHa-^ORDERBYmessage")
+    shown = [(row.get("source"), row.get("level")) for row in found]
+    assert shown == [("Counter", "0"), ("Counter", "2"), ("teller", "0"), ("teller", "0")]

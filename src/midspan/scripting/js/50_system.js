@@ -18,10 +18,10 @@ function logText(value) {
 
 const Trace = Error;
 
-// A line of the log, with the stack that tells the place it comes from.
-function writeLog(level, text) {
+// A line of the log, with the stack that tells the place it comes from, and a source of its own.
+function writeLog(level, text, source) {
   const { stack } = new Trace();
-  __host('log', [level, text, typeof stack === 'string' ? stack.slice(0, 1000) : '']);
+  __host('log', [level, text, typeof stack === 'string' ? stack.slice(0, 1000) : '', textOf(source)]);
 }
 
 function logger(level) {
@@ -107,9 +107,9 @@ const gs = {
   warn: logger('warning'),
   error: logger('error'),
   debug: logger('debug'),
-  log: (message) => writeLog('info', logText(message)),
-  logWarning: (message) => writeLog('warning', logText(message)),
-  logError: (message) => writeLog('error', logText(message)),
+  log: (message, source) => writeLog('info', logText(message), source),
+  logWarning: (message, source) => writeLog('warning', logText(message), source),
+  logError: (message, source) => writeLog('error', logText(message), source),
   print: (message) => writeLog('info', logText(message)),
   isDebugging: () => false,
 
