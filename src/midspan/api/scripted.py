@@ -199,6 +199,7 @@ def scripted_request(
         body=request.body,
         method=request.sent_method or request.method,
         target=target,
+        address=request.address,
     )
 
 

@@ -42,6 +42,8 @@ class RestRequest(Struct, frozen=True, kw_only=True):
     method: str = ""
     target: str | None = None
     """What the path names, where the script is one of the old style and sees it as ``g_target``."""
+    address: str = ""
+    """Of the client."""
 
 
 class RestReply(Struct, frozen=True, kw_only=True):
@@ -78,6 +80,7 @@ class _Exchange:
         body = self._request.body
         return {
             "rest.open": self._open,
+            "rest.address": lambda: self._request.address or None,
             "rest.status": self._set_status,
             "rest.header": self._set_header,
             "rest.type": self._set_type,

@@ -189,6 +189,7 @@ class ScriptSession:
             "view.set": self._set_view,
             "view.abort": self._abort_view,
             "rest.open": _nothing,
+            "rest.address": _nothing,
         }
         return _Families(
             lambda: own,

@@ -64,6 +64,23 @@ def test_an_impersonator_acts_as_another_and_comes_back(
     assert found == [True, False, ADA, "bob", True, "bob", False, BOB, "ada", False]
 
 
+def test_a_script_learns_who_acts_as_the_user_of_the_session(
+    instance: Instance, runner: ScriptRunner
+) -> None:
+    text = f"""
+        function who() {{
+            return [gs.getUserName(), gs.getImpersonatingUserName(), gs.getImpersonatingUserID()];
+        }}
+        var out = [who()], i = new GlideImpersonate();
+        i.impersonate('{BOB}'); out.push(who(), i.isImpersonating());
+        i.impersonate('{ADA}'); out.push(who(), i.isImpersonating());
+        out
+    """
+    alone = ["ada", None, None]
+    found = run_as(instance, runner, ADA, text)
+    assert found == [alone, ["bob", "ada", ADA], True, alone, False]
+
+
 @pytest.mark.parametrize(("who", "target"), [(BOB, ADA), (ADA, ROOT), (ADA, "no such user")])
 def test_nobody_becomes_more_than_he_may(
     instance: Instance, runner: ScriptRunner, who: str, target: str

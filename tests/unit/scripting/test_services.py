@@ -6,6 +6,9 @@ import pytest
 
 from midspan.instance import Instance
 from midspan.records import insert, update
+from midspan.sandbox import Script
+from midspan.scripting import PerWrite
+from midspan.scripting.rest import RestRequest, serve
 from midspan.scripting.services import SERVICES, Match
 from midspan.security import SYSTEM
 
@@ -145,3 +148,19 @@ def test_a_service_without_an_id_has_that_of_its_name(instance: Instance) -> Non
         "my_orders_2nd_api",
         "/api/x_a/my_orders_2nd_api",
     )
+
+
+def test_a_script_learns_the_address_of_the_client_that_it_answers(instance: Instance) -> None:
+    request = RestRequest(
+        path_params={},
+        query_params={},
+        query_string="",
+        uri="/api/x",
+        url="http://x/api/x",
+        headers={},
+        address="192.0.2.7",
+    )
+    script = Script("resource", "gs.getSession().getClientIP()")
+    unit = PerWrite(instance.records, SYSTEM)
+    assert serve(instance.scripts, script, request, unit).value == "192.0.2.7"
+    assert instance.scripts.run(script, unit=unit) is None

@@ -14,9 +14,9 @@ for (const name of [
   'record.class', 'record.defaults', 'record.reveal', 'record.journal', 'record.template',
   'record.aggregate', 'table.describe', 'function.describe', 'field.display', 'field.parse', 'access.record',
   'access.field', 'query.check', 'query.matches', 'view.open', 'view.set', 'view.abort',
-  'gs.session', 'gs.property', 'gs.message', 'gs.guid', 'log', 'event.queue', 'rest.open',
-  'include.find', 'include.has', 'include.load', 'dates.now', 'dates.zone',
-  'user.find', 'user.groups', 'user.rights', 'user.preference', 'attachment.digest',
+  'gs.session', 'gs.property', 'gs.message', 'gs.guid', 'log', 'event.queue', 'rest.open', 'rest.address',
+  'include.find', 'include.has', 'include.load', 'include.scope', 'dates.now', 'dates.zone',
+  'user.find', 'user.granted', 'user.groups', 'user.rights', 'user.preference', 'attachment.digest',
   'attachment.first', 'attachment.read', 'stream.text', 'crypto.digest', 'crypto.random',
   'crypto.mac', 'rule.rows',
 ]) READING[name] = true;

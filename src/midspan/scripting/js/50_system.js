@@ -126,6 +126,7 @@ const gs = {
     return value === null ? null : escapeHtml(textOf(value));
   },
   setProperty(name, value, description) {
+    if (textOf(name) === '') throw new Error("A property needs a name: gs.setProperty('x_acme.name', value)");
     __host('gs.setProperty', [textOf(name), textOf(value), textOf(description)]);
   },
   getPreference: preference,
@@ -149,9 +150,9 @@ const gs = {
   },
   getSession: () => part('users').currentSession(),
   getSessionID: () => sessionInfo().id,
-  getImpersonatingUserDisplayName: () => null,
-  getImpersonatingUserID: () => null,
-  getImpersonatingUserName: () => null,
+  getImpersonatingUserDisplayName: () => part('users').impersonator()?.getDisplayName() ?? null,
+  getImpersonatingUserID: () => part('users').impersonator()?.getID() ?? null,
+  getImpersonatingUserName: () => part('users').impersonator()?.getName() ?? null,
   isInteractive: () => false,
   isInteractiveSession: () => false,
   isLoggedIn: () => sessionInfo().user_name !== 'guest',

@@ -160,7 +160,7 @@ class GlideSession {
   getDateFormat() { return sessionInfo().date_format; }
   getTimeFormat() { return sessionInfo().time_format; }
   getDateTimeFormat() { return gs.getDateTimeFormat(); }
-  getClientIP() { return null; }
+  getClientIP() { return host('rest.address', []); } // of a request, in the script that answers it
   getSessionID() { return sessionInfo().id; }
   getSessionToken() { return null; }
   getUser() { return currentUser(); }
@@ -198,6 +198,9 @@ const firstUser = sessionInfo().user_id;
 
 function currentSession() { return theSession; }
 
+// Who acts as the user of the session, null when that is the user himself.
+function impersonator() { return theSession.isImpersonating() ? userOf(firstUser) : null; }
+
 function impersonate(id) {
   const target = textOf(id);
   const before = host('user.impersonate', [target]);
@@ -211,5 +214,5 @@ class GlideImpersonate {
   isImpersonating() { return theSession.isImpersonating(); }
 }
 
-return { GlideUser, GlideSession, GlideImpersonate, userOf, currentUser, currentSession };
+return { GlideUser, GlideSession, GlideImpersonate, userOf, currentUser, currentSession, impersonator };
 })
