@@ -13,6 +13,7 @@ from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from midspan.apps.bootstrap import alone, install, is_empty, open_vault, upgrade
 from midspan.apps.load import builtin_apps, builtin_hash
@@ -143,6 +144,9 @@ class Instance:
     def reachable_at(self, url: str) -> None:
         """Say what links of scripts start with, unless the property says another address."""
         self.scripts.defaults["glide.servlet.uri"] = f"{url.rstrip('/')}/"
+        host = urlsplit(url).hostname or ""
+        is_address = ":" in host or host[-1:].isdigit()
+        self.scripts.defaults["instance_name"] = host if is_address else host.partition(".")[0]
 
     def _join_rules(self) -> None:
         """Join business rules and the events of scripts, the first hook of all."""

@@ -14,6 +14,14 @@ from midspan.security import Actor
 DEFAULT_DATE = "yyyy-MM-dd"
 DEFAULT_TIME = "HH:mm:ss"
 
+SYSTEM_DEFAULTS = {
+    "glide.sys.date_format": DEFAULT_DATE,
+    "glide.sys.time_format": DEFAULT_TIME,
+    "glide.sys.default.tz": "UTC",
+    "glide.sys.language": "en",
+}
+"""What scripts read of these properties where nobody set them: what then counts."""
+
 SHORT_ZONES = {
     "ACT": "Australia/Darwin",
     "AET": "Australia/Sydney",

@@ -24,6 +24,7 @@ from midspan.sandbox import (
 from midspan.scripting.eventcalls import EventCalls
 from midspan.scripting.explain import explained
 from midspan.scripting.includes import IncludeCalls
+from midspan.scripting.locale import SYSTEM_DEFAULTS
 from midspan.scripting.mentioned import Mentioned
 from midspan.scripting.prelude import families, prelude
 from midspan.scripting.recordcalls import RecordCalls
@@ -285,7 +286,7 @@ class ScriptRunner:
         self._pool = pool
         self._long = threading.BoundedSemaphore(max(1, pool.stats().size - 1))
         self.extensions: list[Extension] = []
-        self.defaults: dict[str, str] = {}
+        self.defaults: dict[str, str] = dict(SYSTEM_DEFAULTS)
         """Values of system properties for scripts where nobody set one."""
 
     @contextmanager

@@ -327,10 +327,14 @@ def test_secrets_are_clear_only_where_they_are_asked_for(
 
 def test_links_of_scripts_start_with_the_address_of_the_instance(instance: Instance) -> None:
     script = Script("s", "gs.getProperty('glide.servlet.uri')")
+    name = Script("s", "gs.getProperty('instance_name')")
     unit = PerWrite(instance.records, SYSTEM)
     assert instance.scripts.run(script, unit=unit) is None
+    instance.reachable_at("http://127.0.0.1:8080")
+    assert instance.scripts.run(name, unit=unit) == "127.0.0.1"
     instance.reachable_at("https://midspan.example")
     assert instance.scripts.run(script, unit=unit) == "https://midspan.example/"
+    assert instance.scripts.run(name, unit=unit) == "midspan"
     text = f"gs.setProperty('glide.servlet.uri', 'https://own.example/'); {script.text}"
     assert instance.scripts.run(Script("s", text), unit=unit) == "https://own.example/"
 
