@@ -86,8 +86,6 @@ class GlideTableHierarchy {
   isSoloClass() { return ancestorsOf(this.#table).length === 1 && !this.hasExtensions(); }
 }
 
-function isSystemField(name) { return name.startsWith('sys_'); }
-
 class GlideRecordUtil {
   // The names of the fields of the record's table.
   getFields(record) { return Object.keys(record[STATE].meta?.fields ?? {}); }
@@ -107,14 +105,15 @@ class GlideRecordUtil {
   populateFromGR(map, record, ignored) {
     completeRow(record[STATE]);
     for (const name of this.getFields(record)) {
-      if (ignored?.[name] || isSystemField(name)) continue;
-      const text = valueIn(record[STATE], name);
+      if (ignored?.[name]) continue;
+      const text = textOf(record.getValue(name));
       if (text !== '') map[name] = text;
     }
   }
+  // All of a map but the identity: that of the record stays its own.
   mergeToGR(map, record, ignored) {
     for (const name of Object.keys(map)) {
-      if (!ignored?.[name] && !isSystemField(name)) assign(record[STATE], name, map[name]);
+      if (!ignored?.[name] && name !== 'sys_id') assign(record[STATE], name, map[name]);
     }
   }
   toHashMap(record) {
