@@ -70,8 +70,16 @@ function publish(name, value) {
   defineProperty(globalThis, name, { value, writable: true, configurable: true });
 }
 
-// A class that also makes an object without `new`, as the platform's own do.
+// A class that also makes an object without `new`, as the platform's own do, and whose static
+// methods may be called with it.
 function callable(made) {
+  for (const name of Object.getOwnPropertyNames(made)) {
+    const method = made[name];
+    if (typeof method !== 'function' || getOwnPropertyDescriptor(method, 'prototype')) continue;
+    const value = function (...args) { return applyTo(method, made, args); };
+    defineProperty(value, 'name', { value: name, configurable: true });
+    defineProperty(made, name, { value, writable: true, configurable: true });
+  }
   const open = new Proxy(made, { __proto__: null, apply: (target, self, args) => construct(target, args) });
   defineProperty(made.prototype, 'constructor', { value: open, writable: true, configurable: true });
   return open;

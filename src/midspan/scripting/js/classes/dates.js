@@ -752,6 +752,19 @@ class GlideTime {
   equals(other) { return this.compareTo(other) === 0; }
 }
 
+// What else a date-time has, on the day on which times and lengths of time begin.
+for (const name of Object.getOwnPropertyNames(GlideDateTime.prototype)) {
+  const { value: method } = Object.getOwnPropertyDescriptor(GlideDateTime.prototype, name);
+  if (typeof method !== 'function' || name in GlideTime.prototype) continue;
+  const value = function (...args) {
+    const date = new GlideDateTime(this.getNumericValue());
+    const found = date[name](...args);
+    this.setNumericValue(date.getNumericValue());
+    return found;
+  };
+  Object.defineProperty(GlideTime.prototype, name, { value, writable: true, configurable: true });
+}
+
 function counted(count, unit) { return `${count} ${unit}${count === 1 ? '' : 's'}`; }
 
 // A length of time.
