@@ -32,13 +32,20 @@ class DeferredMessages:
         self._messages = messages
         jobs.register(KIND, self._carry_out, _ONCE)
 
-    def enqueue(self, transaction: RecordTransaction, asked: Asked) -> None:
-        """Let a call leave after the commit; its answer reaches the log alone."""
+    def enqueue(self, transaction: RecordTransaction, asked: Asked) -> str:
+        """Let a call leave after the commit; its answer reaches the log alone.
+
+        Returns what ``withdraw`` takes.
+        """
         place = self._records.ids.sys_id()
         clear = msgspec.json.encode(asked).decode()
         sealed = self._records.keepers.vault.seal(clear, f"{KIND}:{place}")
         job = Job(kind=KIND, payload={"place": place, "sealed": sealed})
-        self._jobs.enqueue(transaction.database, job)
+        return self._jobs.enqueue(transaction.database, job)
+
+    def withdraw(self, transaction: RecordTransaction, job: str) -> None:
+        """Keep a call from leaving, in the transaction that queued it."""
+        self._jobs.cancel(transaction.database, job)
 
     def _carry_out(self, context: JobContext) -> Outcome:
         payload = context.job.payload

@@ -47,6 +47,14 @@ class _Job(Struct, frozen=True):
     asked: Asked
 
 
+class _Deferred(Struct, frozen=True):
+    """A message that leaves with the transaction, unless the script asks for its answer."""
+
+    job: str
+    said: Mapping[str, Any]
+    asked: Asked
+
+
 class MessageCalls:
     """Answers the ``message.`` calls of one session."""
 
@@ -61,7 +69,7 @@ class MessageCalls:
         self._messages = messages
         self._deferred = deferred
         self._agents = agents
-        self._open: list[Future[dict[str, JsonValue]] | _Job] = []
+        self._open: list[Future[dict[str, JsonValue]] | _Job | _Deferred] = []
 
     def calls(self) -> Mapping[str, Callable[..., Any]]:
         """Return the functions by the name of their call."""
@@ -99,10 +107,12 @@ class MessageCalls:
     def start(self, said: Mapping[str, Any]) -> int | None:
         """Send a message and return a number to ask for its answer.
 
-        None inside a transaction: the message leaves with its commit, and nobody here learns
-        the answer.
+        Inside a transaction the message leaves with its commit. It has no number there where an
+        agent carries it: its job is seen after the commit only.
         """
         asked = self._asked(said)
+        if len(self._open) >= _MOST_OPEN:
+            raise InvalidRequest(f"A script may start {_MOST_OPEN} messages")
         if self._unit.enclosing is not None:
             if said.get("save"):
                 raise Conflict(
@@ -111,11 +121,10 @@ class MessageCalls:
                 )
             if said.get("mid"):
                 self._enqueue(said, asked)
-            else:
-                self._deferred.enqueue(self._unit.enclosing, asked)
-            return None
-        if len(self._open) >= _MOST_OPEN:
-            raise InvalidRequest(f"A script may start {_MOST_OPEN} messages")
+                return None
+            job = self._deferred.enqueue(self._unit.enclosing, asked)
+            self._open.append(_Deferred(job, said, asked))
+            return len(self._open) - 1
         if said.get("mid"):
             self._open.append(_Job(self._enqueue(said, asked), said, asked))
             return len(self._open) - 1
@@ -133,6 +142,8 @@ class MessageCalls:
         """
         within = min(float(seconds), LONGEST.total_seconds())
         started = self._open[number]
+        if isinstance(started, _Deferred):
+            return self._at_once(started, timedelta(seconds=within))
         if isinstance(started, _Job):
             wait = timedelta(seconds=within)
             return self._finished(started.said, self._agents.wait(started.job, started.asked, wait))
@@ -143,6 +154,15 @@ class MessageCalls:
                 f"No response within {within:g} s",
                 hint=f"waitForResponse() takes up to {LONGEST.total_seconds():g} s.",
             ) from None
+
+    def _at_once(self, deferred: _Deferred, within: timedelta) -> JsonValue:
+        """Send a message that was to leave with the transaction, and return its answer."""
+        enclosing = self._unit.enclosing
+        if enclosing is None:
+            raise RuntimeError("a message is deferred inside transactions only")
+        self._deferred.withdraw(enclosing, deferred.job)
+        prepared = self._messages().prepare(enclosing, deferred.asked, within)
+        return self._finished(deferred.said, self._messages().send(prepared, inside=True))
 
     def _enqueue(self, said: Mapping[str, Any], asked: Asked) -> str:
         if said.get("save"):

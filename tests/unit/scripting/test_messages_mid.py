@@ -166,6 +166,12 @@ def test_who_does_not_wait_finds_the_answer_in_the_queue(
     script = Script("test", f"(function () {{ {body} rm.executeAsync(); }})()")
     with instance.records.write(SYSTEM, enforce=False) as transaction:
         instance.scripts.run(script, unit=Enclosed(transaction))
+    asking = Script("test", f"(function () {{ {body} rm.executeAsync().getBody(); }})()")
+    with (
+        pytest.raises(ScriptError, match="when the transaction is committed"),
+        instance.records.write(SYSTEM, enforce=False) as transaction,
+    ):
+        instance.scripts.run(asking, unit=Enclosed(transaction))
     agent.work()
     with instance.records.read(SYSTEM) as transaction:
         query = "topic=RESTProbe^queue=input^agent_correlator=mine"

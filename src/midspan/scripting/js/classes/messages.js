@@ -121,7 +121,7 @@ function replyOf(response) {
   const state = response[STATE];
   if (state.reply === undefined) {
     if (state.number === null) {
-      throw new Error('The message leaves when the transaction is committed, so there is no response yet');
+      throw new Error('The MID server gets the message when the transaction is committed: there is no response yet');
     }
     state.reply = host('message.wait', [state.number, state.patience]);
   }
