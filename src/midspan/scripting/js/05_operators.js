@@ -45,11 +45,6 @@ function isTrue(value) {
   return isObject(value) ? FieldMark.truth(value) : !!value;
 }
 
-// A call is such a place as well, and `filter(Boolean)`.
-const Truth = new Proxy(Boolean, { __proto__: null, apply: (_, self, values) => isTrue(values[0]) });
-Object.defineProperty(Boolean.prototype, 'constructor', { value: Truth });
-Object.defineProperty(globalThis, 'Boolean', { value: Truth });
-
 // A field compared with what is no field: by its text with another object, by truth with a boolean.
 function equalsField(field, other) {
   if (other === null || other === undefined) return FieldMark.text(field) === '';
@@ -90,6 +85,6 @@ for (const name of Object.keys(operators)) {
 }
 
 // `Boolean(x)` asks for the truth of a value as `!!x` does.
-const truthOf = new Proxy(Boolean, { apply: (target, self, [value]) => isTrue(value) });
+const truthOf = new Proxy(Boolean, { __proto__: null, apply: (target, self, values) => isTrue(values[0]) });
 Object.defineProperty(Boolean.prototype, 'constructor', { value: truthOf, writable: true, configurable: true });
 Object.defineProperty(globalThis, 'Boolean', { value: truthOf, writable: true, configurable: true });
