@@ -13,7 +13,6 @@ from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from midspan.apps.bootstrap import alone, install, is_empty, open_vault, upgrade
 from midspan.apps.load import builtin_apps, builtin_hash
@@ -122,7 +121,7 @@ class Instance:
         self._closers.append(self.sandbox.close)
         self.scripts = ScriptRunner(self.sandbox)
         if settings.public_url:
-            self.reachable_at(settings.public_url)
+            self.scripts.reachable_at(settings.public_url)
         self.node = _node_name(settings, self.ids)
         self.jobs = self.records.jobs = _jobs(self, self.node)
         self.identities = Identities(self.database, self.clock, self.passwords)
@@ -140,13 +139,6 @@ class Instance:
         self.holder.on_renewal(self._renewed)
         if not fresh and not settings.ephemeral:
             self._upgrade()
-
-    def reachable_at(self, url: str) -> None:
-        """Say what links of scripts start with, unless the property says another address."""
-        self.scripts.defaults["glide.servlet.uri"] = f"{url.rstrip('/')}/"
-        host = urlsplit(url).hostname or ""
-        is_address = ":" in host or host[-1:].isdigit()
-        self.scripts.defaults["instance_name"] = host if is_address else host.partition(".")[0]
 
     def _join_rules(self) -> None:
         """Join business rules and the events of scripts, the first hook of all."""

@@ -147,7 +147,7 @@ def serve(options: NodeOptions) -> None:
             if seeds:
                 _seed(instance, seeds)
             url = settings.public_url or _url(options, listener)
-            instance.reachable_at(url)
+            instance.scripts.reachable_at(url)
             _first_start(instance, url)
             instance.keep_start()
             end_start()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property, partial
 from typing import Any, TypeAlias
+from urllib.parse import urlsplit
 
 from midspan.kernel.clock import Clock
 from midspan.kernel.errors import InvalidRequest
@@ -288,6 +289,13 @@ class ScriptRunner:
         self.extensions: list[Extension] = []
         self.defaults: dict[str, str] = dict(SYSTEM_DEFAULTS)
         """Values of system properties for scripts where nobody set one."""
+
+    def reachable_at(self, url: str) -> None:
+        """Say what links of scripts start with, unless a property says another address."""
+        self.defaults["glide.servlet.uri"] = f"{url.rstrip('/')}/"
+        host = urlsplit(url).hostname or ""
+        is_address = ":" in host or host[-1:].isdigit()
+        self.defaults["instance_name"] = host if is_address else host.partition(".")[0]
 
     @contextmanager
     def session(self, unit: Unit, *, limits: Limits | None = None) -> Iterator[ScriptSession]:

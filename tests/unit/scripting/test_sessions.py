@@ -330,9 +330,9 @@ def test_links_of_scripts_start_with_the_address_of_the_instance(instance: Insta
     name = Script("s", "gs.getProperty('instance_name')")
     unit = PerWrite(instance.records, SYSTEM)
     assert instance.scripts.run(script, unit=unit) is None
-    instance.reachable_at("http://127.0.0.1:8080")
+    instance.scripts.reachable_at("http://127.0.0.1:8080")
     assert instance.scripts.run(name, unit=unit) == "127.0.0.1"
-    instance.reachable_at("https://midspan.example")
+    instance.scripts.reachable_at("https://midspan.example")
     assert instance.scripts.run(script, unit=unit) == "https://midspan.example/"
     assert instance.scripts.run(name, unit=unit) == "midspan"
     text = f"gs.setProperty('glide.servlet.uri', 'https://own.example/'); {script.text}"
