@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 # More than cores, because tests also wait for processes and databases.
-WORKERS ?= 4
+WORKERS ?= 3
 # A file goes to one worker, files in the order of tests/conftest.py: the long ones first.
 SHARED := --dist loadfile --no-loadscope-reorder
 # Tests start hundreds of processes of this program: each compiles it again where an environment,
