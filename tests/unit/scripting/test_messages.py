@@ -469,3 +469,22 @@ def test_who_asks_inside_a_transaction_for_the_answer_gets_it_at_once(
     assert inside(instance, body) == [201, "made", False]
     instance.jobs.run_due()  # type: ignore[union-attr]
     assert [call.path for call in peer.calls] == ["/asked"]
+
+
+def test_who_asks_again_inside_a_transaction_sends_nothing_again(
+    instance: Instance, peer: Peer
+) -> None:
+    """Not even where the first answer was an error."""
+    body = (
+        f"var rm = new sn_ws.RESTMessageV2(); rm.setEndpoint('{peer.url}/held');"
+        "rm.setHttpMethod('post'); rm.setRequestBody('b'); var r = rm.executeAsync(), said = [];"
+        "[0, 1].forEach(function () {"
+        " try { r.waitForResponse(0.3); said.push(r.haveError()); }"
+        " catch (e) { said.push(true); } }); return said;"
+    )
+    try:
+        assert inside(instance, body) == [True, True]
+    finally:
+        peer.held.set()
+    instance.jobs.run_due()  # type: ignore[union-attr]
+    assert [call.path for call in peer.calls] == ["/held"]

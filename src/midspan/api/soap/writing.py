@@ -36,8 +36,9 @@ class Several(Struct, frozen=True):
 MOST_RECORDS = 10_000
 """Records of one insertMultiple."""
 _CLEARS = "NULL"
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 """The text by which older clients empty a field."""
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+"""What an element may be called of those that scripts add to an answer."""
 
 
 def insert(request: Request, style: Style, call: Call) -> str | Several:
